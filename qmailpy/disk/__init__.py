@@ -1,0 +1,1 @@
+"""What is kept: the queue, mailboxes, control files, and the only fsync."""

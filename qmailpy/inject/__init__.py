@@ -1,0 +1,1 @@
+"""Handing over: headers and envelope from what a program says; sendmail's faces."""

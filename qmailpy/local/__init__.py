@@ -1,0 +1,1 @@
+"""Arriving home: .qmail instructions carried out as the user they belong to."""

@@ -1,0 +1,1 @@
+"""Coming in: SMTP and its relatives (the sessions come with a later version)."""

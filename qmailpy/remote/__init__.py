@@ -1,0 +1,1 @@
+"""Leaving: mail exchangers, routes in use, sessions."""

@@ -1,0 +1,1 @@
+"""What is decided: pure functions. No kernel, no clock, no files."""

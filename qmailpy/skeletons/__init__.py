@@ -1,0 +1,1 @@
+"""What programs share: the loop is written once, each program plugs in two or three functions."""

@@ -1,0 +1,31 @@
+"""The clock: the only file that asks the kernel what time it is.
+
+Everything that decides by time takes the time as an argument; tests give it any they like.
+"""
+
+import time as _time
+
+
+def now() -> int:
+    """Seconds since the epoch, UTC."""
+    return int(_time.time())
+
+
+def now_ns() -> int:
+    """Nanoseconds since the epoch, UTC."""
+    return _time.time_ns()
+
+
+def monotonic() -> float:
+    """Seconds on a clock that nobody sets back: for time-outs only."""
+    return _time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Wait; only where nothing else can go on (an alarm that must be repeated)."""
+    _time.sleep(seconds)
+
+
+def local_offset(when: int) -> int:
+    """Seconds that local time is ahead of UTC at when (seconds since the epoch)."""
+    return _time.localtime(when).tm_gmtoff

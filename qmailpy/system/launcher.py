@@ -1,0 +1,70 @@
+"""Launchers: what stands in bin/, and whether it still is ours.
+
+A script never learns its caller's argv[0], so every name in bin/ is a file of its own that holds its program's
+name and the home. What an administrator put in the place of one is always really executed; ours may be run without
+an exec. A launcher is ours while it is byte-equal to the pristine copy that setup left beside the library.
+"""
+
+import posix
+
+SIZE_LIMIT = 4096  # bytes; a launcher has about 300
+
+
+class Launchers:
+    """Remembers what it compared, by inode, size and times: one stat a question."""
+
+    def __init__(self, library: bytes) -> None:
+        """library: the directory that holds the package, and launchers/ where it is installed."""
+        self._library = library
+        self._known: dict[bytes, tuple[tuple[int, ...], bool]] = {}
+
+    def is_ours(self, path: bytes) -> bool:
+        """Whether this program is our own launcher, unreplaced.  path: of a program, with a slash."""
+        try:
+            status = posix.stat(path)
+        except OSError:
+            return False
+        identity = (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
+        known = self._known.get(path)
+        if known is None or known[0] != identity:
+            known = (identity, self._compare(path))
+            self._known[path] = known
+        return known[1]
+
+    def _compare(self, path: bytes) -> bool:
+        pristine = _content(self._library + b"/launchers/" + path.rpartition(b"/")[2])
+        return pristine is not None and pristine == _content(path)
+
+
+def _content(path: bytes) -> bytes | None:
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return posix.read(descriptor, SIZE_LIMIT)
+    finally:
+        posix.close(descriptor)
+
+
+def library() -> bytes:
+    """The directory this very code was loaded from."""
+    return __file__.encode("utf-8", "surrogateescape").rpartition(b"/qmailpy/")[0]
+
+
+def is_current(home: bytes) -> bool:
+    """Whether the home's library still is the one we run: a new setup switches lib/current by rename.
+
+    True where there is no lib/current (nothing to switch to).
+    """
+    try:
+        link = posix.readlink(home + b"/lib/current")
+    except OSError:
+        return True
+    return link == library()

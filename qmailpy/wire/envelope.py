@@ -1,0 +1,187 @@
+"""Envelopes: F sender NUL, then T recipient NUL for each recipient, then a NUL.
+
+Who uses it: every submitter writes one, qmail-queue and the door read one. Both ends are here.
+Contents are not judged: an address is any bytes without NUL (spec/02-queue.md 3).
+"""
+
+LONGEST = 1002  # bytes of an address; C's buffer is 1003 with the NUL
+FORMAT_EXIT, TOO_LONG_EXIT = 91, 11  # qmail-queue's exit codes
+
+
+class EnvelopeError(Exception):
+    """The bytes are not an envelope.  code: qmail-queue's exit code, 91 or 11."""
+
+    def __init__(self, code: int) -> None:
+        """code: 91 format, 11 an address is too long."""
+        super().__init__(code)
+        self.code = code
+
+
+class Envelope:
+    """Sender and recipients, in the order given, nothing removed."""
+
+    __slots__ = ("recipients", "sender")
+
+    def __init__(self, sender: bytes, recipients: list[bytes]) -> None:
+        """Bytes without NUL."""
+        self.sender, self.recipients = sender, recipients
+
+    def __eq__(self, other: object) -> bool:
+        """By content; for tests."""
+        if not isinstance(other, Envelope):
+            return NotImplemented
+        return (self.sender, self.recipients) == (other.sender, other.recipients)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def encode(self) -> bytes:
+        """The bytes for fd 1 of qmail-queue.  Errors: ValueError for a NUL in an address."""
+        if b"\0" in self.sender or any(b"\0" in each for each in self.recipients):
+            raise ValueError("NUL in an address")
+        return b"F%s\0%s\0" % (self.sender, b"".join(b"T%s\0" % each for each in self.recipients))
+
+
+class Reader:
+    """Takes an envelope in pieces of any size."""
+
+    __slots__ = ("_recipients", "_rest", "_sender", "done")
+
+    def __init__(self) -> None:
+        """Nothing read yet."""
+        self._rest = b""
+        self._sender: bytes | None = None
+        self._recipients: list[bytes] = []
+        self.done = False
+
+    def feed(self, piece: bytes) -> None:
+        """More bytes; those after the last NUL of the envelope are ignored.
+
+        Errors: EnvelopeError as soon as it is certain.
+        """
+        if self.done:
+            return
+        items = (self._rest + piece).split(b"\0")
+        self._rest = items.pop()
+        for item in items:
+            if self._sender is None:
+                self._sender = _address(item, b"F")
+            elif not item:
+                self.done = True
+                self._rest = b""
+                return
+            else:
+                self._recipients.append(_address(item, b"T"))
+        if self._rest:
+            _address(self._rest, b"F" if self._sender is None else b"T")
+
+    def result(self) -> Envelope:
+        """The envelope, once done.  Errors: EnvelopeError(54) where it was cut off."""
+        if not self.done or self._sender is None:
+            raise EnvelopeError(54)
+        return Envelope(self._sender, self._recipients)
+
+
+def _address(item: bytes, letter: bytes) -> bytes:
+    if item[:1] != letter:
+        raise EnvelopeError(FORMAT_EXIT)
+    if len(item) - 1 > LONGEST:
+        raise EnvelopeError(TOO_LONG_EXIT)
+    return item[1:]
+
+
+# The records of intd/N and todo/N: u ruid NUL p pid NUL F sender NUL {T recipient NUL}*
+
+
+class Todo:
+    """What todo/N says: who brought the message, and its envelope."""
+
+    __slots__ = ("pid", "recipients", "sender", "uid")
+
+    def __init__(self, uid: int, pid: int, sender: bytes, recipients: list[bytes]) -> None:
+        """uid, pid: of qmail-queue's caller and of qmail-queue."""
+        self.uid, self.pid, self.sender, self.recipients = uid, pid, sender, recipients
+
+
+def encode_todo(uid: int, pid: int, envelope: Envelope) -> bytes:
+    """The content of intd/N (spec/02 4)."""
+    recipients = b"".join(b"T%s\0" % each for each in envelope.recipients)
+    return b"u%d\0p%d\0F%s\0%s" % (uid, pid, envelope.sender, recipients)
+
+
+def decode_todo(content: bytes) -> Todo | None:
+    """todo/N; None if it has a record of an unknown kind, no sender, or is cut off.
+
+    Text after the number of a p record, and p records after a T, are parameters that C readers
+    ignore too (DESIGN 5); they are skipped here.
+    """
+    if not content.endswith(b"\0"):
+        return None
+    uid = pid = 0
+    sender: bytes | None = None
+    recipients: list[bytes] = []
+    for record in content[:-1].split(b"\0"):
+        letter, rest = record[:1], record[1:]
+        if letter == b"u":
+            uid = _leading_number(rest)
+        elif letter == b"p":
+            pid = _leading_number(rest) if not recipients else pid
+        elif letter == b"F":
+            sender = rest
+        elif letter == b"T" and sender is not None:
+            recipients.append(rest)
+        else:
+            return None
+    return None if sender is None else Todo(uid, pid, sender, recipients)
+
+
+def _leading_number(text: bytes) -> int:
+    digits = len(text) - len(text.lstrip(b"0123456789"))
+    return int(text[: min(digits, 20)] or b"0")
+
+
+# What a submitter makes of qmail-queue's exit code (spec/00 12): first byte D or Z, then the text.
+
+_RESULTS = {
+    11: b"Denvelope address too long for qq (#5.1.3)",
+    115: b"Denvelope address too long for qq (#5.1.3)",
+    31: b"Dmail server permanently rejected message (#5.3.0)",
+    51: b"Zqq out of memory (#4.3.0)",
+    52: b"Zqq timeout (#4.3.0)",
+    53: b"Zqq write error or disk full (#4.3.0)",
+    54: b"Zqq read error (#4.3.0)",
+    55: b"Zqq unable to read configuration (#4.3.0)",
+    56: b"Zqq trouble making network connection (#4.3.0)",
+    61: b"Zqq trouble in home directory (#4.3.0)",
+    62: b"Zqq trouble creating files in queue (#4.3.0)",
+    63: b"Zqq trouble creating files in queue (#4.3.0)",
+    64: b"Zqq trouble creating files in queue (#4.3.0)",
+    65: b"Zqq trouble creating files in queue (#4.3.0)",
+    66: b"Zqq trouble creating files in queue (#4.3.0)",
+    71: b"Zmail server temporarily rejected message (#4.3.0)",
+    72: b"Zconnection to mail server timed out (#4.4.1)",
+    73: b"Zconnection to mail server rejected (#4.4.1)",
+    74: b"Zcommunication with mail server failed (#4.4.2)",
+    81: b"Zqq internal bug (#4.3.0)",
+    91: b"Zqq internal bug (#4.3.0)",
+    120: b"Zunable to exec qq (#4.3.0)",
+}
+CRASHED = b"Zqq crashed (#4.3.0)"
+CUSTOM_TEXT_EXIT = 82  # the text on fd 6 is the result
+CUSTOM_TEXT_LIMIT = 255  # bytes of it
+
+
+def result_text(code: int, custom: bytes = b"") -> bytes:
+    """The result of a submission: empty for success, else D or Z and a sentence.
+
+    code: exit code of qmail-queue, 0..255; custom: what came on fd 6.
+    """
+    if code == 0:
+        return b""
+    if code == CUSTOM_TEXT_EXIT and len(custom) > 2 and custom[:1] in (b"D", b"Z"):
+        return custom[:CUSTOM_TEXT_LIMIT]
+    known = _RESULTS.get(code)
+    if known is not None:
+        return known
+    if 11 <= code <= 40:
+        return b"Dqq permanent problem (#5.3.0)"
+    return b"Zqq temporary problem (#4.3.0)"
