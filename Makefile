@@ -2,9 +2,12 @@
 # make test   everything that can be tested as the user who runs it; root also runs the privileged tests
 # make quick  format, lint, types, unit and house tests; under a minute
 # make setup check   install (QMAILHOME=DIR, default /var/qmail) and verify; as root
+#                    FORCE=all or FORCE="qmail-remote ..." overwrites programs that somebody replaced
 # make uninstall     removes programs, never mail
 # make accounts      prints the commands that create the accounts
-# make bench         messages per second and CPU per message, beside the budget
+# make bench         messages per second and CPU per message, beside the budget; N=1000 messages each way
+# make crash         the queue killed after every system call, all of them
+# make fuzz          the decoders, with a hundred times as many examples as in make test
 
 PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
@@ -14,6 +17,10 @@ VPY = $(VENV)/bin/python
 RUN = $(VPY) -P -B
 READY = $(VENV)/.ready
 TESTREADY = $(VENV)/.test-ready
+# sudo make must not leave files of root's in somebody's checkout
+OURS = f() { test "$$(id -u)" != 0 || chown -R "$$(ls -dn . | awk '{print $$3 ":" $$4}')" "$$@"; }; f
+# FORCE=all, or FORCE="names of programs": overwrite what was changed in the home
+FORCED = $(if $(FORCE),--force $(filter-out all,$(FORCE)))
 
 .PHONY: run test quick setup check uninstall accounts bench fuzz crash format
 
@@ -23,10 +30,12 @@ $(READY): pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) has no venv; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@$(VPY) -m pip install -q --disable-pip-version-check $$($(PYTHON) tools/requirements.py)
 	@$(PYTHON) tools/link_checkout.py $(VENV)
+	@$(OURS) $(VENV) lib
 	@touch $@
 
 $(TESTREADY): $(READY)
 	@$(VPY) -m pip install -q --disable-pip-version-check $$($(PYTHON) tools/requirements.py test)
+	@$(OURS) $(VENV)
 	@touch $@
 
 quick: $(TESTREADY)
@@ -38,3 +47,33 @@ quick: $(TESTREADY)
 format: $(TESTREADY)
 	$(VENV)/bin/ruff format -q .
 	$(VENV)/bin/ruff check -q --fix .
+
+setup: $(READY)
+	@$(RUN) tools/setup.py --home "$(QMAILHOME)" $(FORCED)
+
+check: $(READY)
+	@$(RUN) tools/setup.py --home "$(QMAILHOME)" --check
+
+uninstall: $(READY)
+	@$(RUN) tools/setup.py --home "$(QMAILHOME)" --uninstall
+
+accounts: $(READY)
+	@for system in linux freebsd netbsd; do \
+		echo "# $$system"; $(RUN) tools/setup.py --home "$(QMAILHOME)" --accounts $$system || exit 1; done
+
+run: $(READY)
+	@$(RUN) tools/run.py
+
+# WHAT=tests/journeys make test: only these
+test: $(TESTREADY)
+	@$(RUN) -m pytest -q $(WHAT) < /dev/null
+
+crash: $(TESTREADY)
+	@QMAILPY_CRASH=all $(RUN) -m pytest -q tests/crash < /dev/null
+
+fuzz: $(TESTREADY)
+	@$(RUN) -m pytest -q -m hypothesis --hypothesis-profile=fuzz tests/unit < /dev/null
+
+# N=1000 make bench: so many messages each way
+bench: $(TESTREADY)
+	@PYTHONPATH=. $(RUN) tests/bench/bench.py $(N) < /dev/null

@@ -25,3 +25,8 @@ def sync_directory(path: bytes) -> None:
 def sync_open_directory(descriptor: int) -> None:
     """As sync_directory, for one that is held open."""
     posix.fsync(descriptor)
+
+
+def sync_all() -> None:
+    """Everything that was written on this machine is on disk when this returns: for setup only."""
+    posix.sync()

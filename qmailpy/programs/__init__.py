@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    Main = Callable[[list[bytes], Home], int]
+    Main = Callable[..., int]  # main(argv, home), and resident=True where a program wants to know
 
 
 class Program:
@@ -158,6 +158,7 @@ PROGRAMS = {
         ),
         Program("qmail-qread", "caller", "root", "1 list", "lists messages and recipients in the queue"),
         Program("qmail-qstat", "caller", "root", "1 text", "counts messages in the queue"),
+        Program("qmail-detach", "caller", "an init script", "2 errors", "runs a program in the background"),
         Program("tcp-env", "caller", "inetd", "0 socket", "sets TCP environment variables"),
         Program(
             "config",
@@ -181,21 +182,22 @@ PROGRAMS = {
 
 def load(name: str) -> "Main":
     """The function of a program, to run it without an exec."""
-    from importlib import import_module
-
-    main: Main = import_module(f"qmailpy.programs.{PROGRAMS[name].module}").main
+    # not importlib, which costs every exec'ed program half a millisecond
+    main: Main = __import__(f"qmailpy.programs.{PROGRAMS[name].module}", fromlist=("main",)).main
     return main
 
 
-def run(name: str, argv: list[bytes], home: Home) -> int:
+def run(name: str, argv: list[bytes], home: Home, *, resident: bool = False) -> int:
     """Run a program's function and turn every way it can end into its exit code.
 
+    resident: the process will run it again, for another message; the program is told.
     Die: its text is one line on fd 2. Anything unknown is 111 and one line without a traceback: a bug
     must defer mail, never bounce it.
     """
     prefix = name.encode() + b": fatal: " if PROGRAMS[name].prefix else b""
     try:
-        return load(name)(argv, home)
+        main = load(name)
+        return main(argv, home, resident=True) if resident else main(argv, home)
     except Die as death:
         descriptors.say(prefix + death.text)
         return death.code

@@ -1,4 +1,4 @@
-"""The door's socket: listening, connecting, and who is at the other end.
+"""The door's socket and lock: listening, calling, and who is at the other end.
 
 A Unix stream socket; the peer's effective uid comes from the kernel (SO_PEERCRED), never from
 the peer's words. _socket is the C module below socket, which costs 11 ms to import.
@@ -7,13 +7,16 @@ the peer's words. _socket is the C module below socket, which costs 11 ms to imp
 import _socket
 import errno
 import posix
+import select
 
-from qmailpy.system import clock, identity
+from qmailpy.system import identity
 from qmailpy.verdict import TEMP, Die
 
 _CREDENTIALS = 12  # bytes of struct ucred: pid, uid, gid
 BACKLOG = 1024
 PATH_LIMIT = 107  # bytes of sun_path on Linux, without its NUL
+_GONE = (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR)
+_ANSWER = 4096  # bytes read from the door at once
 
 
 class Peer:
@@ -31,6 +34,22 @@ def peer_of(connection: _socket.socket) -> Peer:
     packed = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS)
     words = [int.from_bytes(packed[at : at + 4], "little", signed=at == 0) for at in (0, 4, 8)]
     return Peer(max(words[0], 0), words[1], words[2])
+
+
+def lock(path: bytes) -> int | None:
+    """The door's lock, for as long as the descriptor in the result is open; None: another door holds it.
+
+    Errors: OSError.
+    """
+    import fcntl
+
+    descriptor = posix.open(path, posix.O_RDWR | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        posix.close(descriptor)
+        return None
+    return descriptor
 
 
 def listen(path: bytes) -> _socket.socket:
@@ -53,12 +72,23 @@ def listen(path: bytes) -> _socket.socket:
     return listener
 
 
+def inherited(descriptor: int) -> _socket.socket:
+    """The listening socket that an earlier version of this process has left open for us.
+
+    Errors: OSError where the descriptor is no socket.
+    """
+    listener = _socket.socket(fileno=descriptor)
+    posix.set_inheritable(descriptor, False)
+    listener.setblocking(False)
+    return listener
+
+
 def accept(listener: _socket.socket) -> _socket.socket | None:
-    """The next caller, non-blocking; None when there is none (or it has gone again)."""
+    """The next caller, non-blocking; None when there is none (or it has gone again).  Errors: OSError."""
     try:
         descriptor, _ = listener._accept()  # type: ignore[attr-defined]
     except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR):
+        if error.errno in _GONE:
             return None
         raise
     connection = _socket.socket(fileno=descriptor)
@@ -66,33 +96,66 @@ def accept(listener: _socket.socket) -> _socket.socket | None:
     return connection
 
 
-def connect(path: bytes, patience: float) -> _socket.socket:
-    """A blocking connection, its reads and writes limited to patience seconds each.
+class Line:
+    """The caller's end of a conversation: nothing here waits for ever, and the door may speak at any time."""
 
-    patience: seconds > 0.  Errors: OSError; ENOENT and ECONNREFUSED mean that the door is closed.
-    """
-    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    try:
-        connection.settimeout(patience)
-        with _short(path) as name:
-            connection.connect(name)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def connect_with_patience(path: bytes, total: float) -> _socket.socket:
-    """connect(), tried again while the door is closed, for so many seconds.  Errors: OSError."""
-    deadline = clock.monotonic() + total
-    while True:
-        left = deadline - clock.monotonic()
+    def __init__(self, path: bytes) -> None:
+        """Errors: OSError; ENOENT and ECONNREFUSED: the door is closed, EAGAIN: too many are waiting before it."""
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         try:
-            return connect(path, max(left, 0.1))
-        except (FileNotFoundError, ConnectionRefusedError):
-            if left <= 0:
-                raise
-            clock.sleep(min(0.1, left))
+            self._socket.setblocking(False)
+            with _short(path) as name:
+                self._socket.connect(name)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._poll = select.poll()
+
+    def send(self, content: bytes, patience: float) -> bool:
+        """Whether all of it was sent: False as soon as the door has spoken or hung up.
+
+        patience: seconds in which nothing moves.  Errors: TimeoutError.
+        """
+        view = memoryview(content)
+        while view:
+            try:
+                view = view[self._socket.send(view, _socket.MSG_NOSIGNAL) :]
+            except BlockingIOError:
+                if self._wait(select.POLLIN | select.POLLOUT, patience) & ~select.POLLOUT:
+                    return False
+            except OSError:  # it has hung up; perhaps it said why
+                return False
+        return True
+
+    def receive(self, patience: float) -> bytes:
+        """What the door says; empty when it has hung up.  Errors: TimeoutError."""
+        while True:
+            try:
+                return self._socket.recv(_ANSWER)
+            except BlockingIOError:
+                self._wait(select.POLLIN, patience)
+            except OSError:
+                return b""
+
+    def await_input(self, descriptor: int, longest: float) -> bool | None:
+        """Whether this descriptor can be read; None: no, the door has spoken; False: nothing in so many seconds."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.register(self._socket, select.POLLIN)
+        ready = dict(poll.poll(longest * 1000))
+        if self._socket.fileno() in ready:
+            return None
+        return descriptor in ready
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+    def _wait(self, events: int, patience: float) -> int:
+        self._poll.register(self._socket, events)
+        for _, happened in self._poll.poll(patience * 1000):
+            return happened
+        raise TimeoutError(errno.ETIMEDOUT, "the door does not move")
 
 
 class _short:  # noqa: N801 - reads as a word in a with statement

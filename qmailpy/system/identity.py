@@ -130,22 +130,3 @@ def my_name() -> bytes:
         return pwd.getpwuid(posix.geteuid()).pw_name.encode("utf-8", "surrogateescape")
     except KeyError:
         return b"%d" % posix.geteuid()
-
-
-def find_user(name: bytes) -> tuple[bytes, int, int, bytes] | None:
-    """(name, uid, gid, home) of an account from any NSS source; None where there is none.
-
-    Errors: OSError from a source that fails.  Only qmail-getpw and setup call it.
-    """
-    import pwd
-
-    try:
-        entry = pwd.getpwnam(name.decode("utf-8", "surrogateescape"))
-    except (KeyError, ValueError):
-        return None
-    return (
-        entry.pw_name.encode("utf-8", "surrogateescape"),
-        entry.pw_uid,
-        entry.pw_gid,
-        entry.pw_dir.encode("utf-8", "surrogateescape"),
-    )

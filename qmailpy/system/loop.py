@@ -108,6 +108,13 @@ class Loop:
         self._on_signal[number] = call
         signals.catch(number, self._signalled.append)
 
+    def catch_signals(self) -> None:
+        """Catch them again after something (an exec that failed) has made them default."""
+        if self._wake is not None:
+            signals.wake_by(self._wake[1])
+        for number in self._on_signal:
+            signals.catch(number, self._signalled.append)
+
     def _drain(self) -> None:
         assert self._wake is not None
         try:

@@ -21,6 +21,18 @@ SIGUSR1: int = _signal.SIGUSR1
 SIGPIPE: int = _signal.SIGPIPE
 SIGXFSZ: int = _signal.SIGXFSZ
 
+# what a terminal, a parent or a resource limit may send, and what must not end a submission (spec/02 3)
+NUISANCES: tuple[int, ...] = (
+    SIGPIPE,
+    SIGXFSZ,
+    SIGQUIT,
+    SIGINT,
+    SIGHUP,
+    _signal.SIGVTALRM,
+    _signal.SIGPROF,
+    _signal.SIGXCPU,
+)
+
 _PYTHON_IGNORES = (SIGPIPE, SIGXFSZ)  # the interpreter ignores these; a program must not inherit it
 _CATCHABLE = (SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGTERM, SIGCHLD, SIGUSR1)
 

@@ -8,6 +8,8 @@ Both ends of the protocol are here.
 
 REPORT_LIMIT = 10000  # bytes of a report's text that are kept (spec/03 3)
 LETTERS = b"KZD"
+LOCAL, REMOTE = 0, 1  # the two channels: which spawner a recipient is for
+CHANNELS = (b"local", b"remote")  # their names, in the log and in the queue; indexed by channel
 _PATH_LIMIT = 100  # bytes of a message path
 
 

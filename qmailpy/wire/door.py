@@ -4,19 +4,43 @@ Client to server: MAGIC, a byte for who speaks, then for each message: frames 'm
 'M' without content at its end, frames 'e' with pieces of the envelope (spec/02 3), one 'E' at its end. A frame
 is its letter, a 32-bit big-endian length, the content. An empty 'm' or 'e' keeps the connection alive.
 Server to client, once a message, perhaps before it is complete: exit code of spec/02 (one byte), qp (64 bits),
-length of a text (16 bits), the text (for code 82: begins with D or Z).
+length of a text (16 bits), the text (for code 82: begins with D or Z; else a sentence for the caller's fd 2).
+After an answer that came before its 'E' the server hangs up. It also hangs up on who is silent for IDLE seconds.
 A file in drop/ holds the client's bytes for one message. Both ends are here.
 """
+
+from qmailpy.wire import envelope
 
 MAGIC = b"qmailpy-door-1\n"
 ONE_MESSAGE, RESIDENT = b"1", b"r"  # who speaks: qp is its pid / a serial of the door
 PIECE_LIMIT = 65536  # bytes of a frame's content
+ENVELOPE_LIMIT = 64 << 20  # bytes; two million addresses of usual length
+DEFAULT_BYTES = 1 << 30  # bytes of a message where control/queuebytes says nothing
+IDLE = 120.0  # seconds of silence after which the server hangs up
+KEEP_ALIVE = 30.0  # seconds after which a client that has nothing to say sends an empty frame
+SERIALS = 1 << 22  # a qp above this is a serial of the door: no pid is as large
+BUSY, SPEECH = 71, 74  # exit codes: the door has no place now; the client does not speak this protocol
+_TEXT_LIMIT = envelope.CUSTOM_TEXT_LIMIT
 _HEAD = 5  # bytes before a frame's content
 _ANSWER_HEAD = 11
 
 
 class DoorError(Exception):
     """The peer does not speak this protocol."""
+
+
+class Refusal(Exception):
+    """This message will not be taken.  code: exit code of qmail-queue; text: as in Answer."""
+
+    def __init__(self, code: int, text: bytes) -> None:
+        """text: without NUL."""
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
+def too_large() -> Refusal:
+    """What a message over control/queuebytes is told."""
+    return Refusal(envelope.CUSTOM_TEXT_EXIT, b"Dmessage larger than control/queuebytes allows (#5.3.4)")
 
 
 def greeting(speaker: bytes) -> bytes:
@@ -46,7 +70,7 @@ class Answer:
 
     def encode(self) -> bytes:
         """The server's bytes."""
-        text = self.text[:255]
+        text = self.text[:_TEXT_LIMIT]
         return bytes((self.code,)) + self.qp.to_bytes(8, "big") + len(text).to_bytes(2, "big") + text
 
 
@@ -63,47 +87,109 @@ def decode_answer(received: bytes) -> tuple[Answer, int] | None:
 
 
 class FrameReader:
-    """The server's ear: greeting, then frames, in whatever pieces they come."""
+    """The server's ear: greeting, then frames, in whatever pieces they come.
 
-    __slots__ = ("_rest", "speaker")
+    Frames are taken out one at a time: a stranger's 13,000 empty frames must not become as many objects.
+    """
+
+    __slots__ = ("_at", "_rest", "speaker")
 
     def __init__(self) -> None:
         """Nothing heard yet."""
         self._rest = b""
+        self._at = 0  # what of it has been taken out
         self.speaker = b""
 
     @property
-    def partial(self) -> bool:
-        """Whether something has begun that is not complete."""
-        return bool(self._rest)
+    def size(self) -> int:
+        """Bytes heard that have not been taken out."""
+        return len(self._rest) - self._at
 
-    def feed(self, piece: bytes) -> list[tuple[bytes, bytes]]:
-        """The frames that are complete now, as (letter, content).  Errors: DoorError."""
-        self._rest += piece
+    def feed(self, piece: bytes) -> None:
+        """More bytes."""
+        self._rest = self._rest[self._at :] + piece
+        self._at = 0
+
+    def next(self) -> tuple[bytes, bytes] | None:
+        """The next frame, as (letter, content); None if it is not complete.  Errors: DoorError."""
         if not self.speaker and not self._hear_greeting():
-            return []
-        found = []
-        at = 0
-        while len(self._rest) - at >= _HEAD:
-            letter = self._rest[at : at + 1]
-            length = int.from_bytes(self._rest[at + 1 : at + _HEAD], "big")
-            if letter not in b"mMeE" or length > PIECE_LIMIT or (letter in b"ME" and length):
-                raise DoorError("malformed frame")
-            if len(self._rest) - at - _HEAD < length:
-                break
-            found.append((letter, self._rest[at + _HEAD : at + _HEAD + length]))
-            at += _HEAD + length
-        self._rest = self._rest[at:]
-        return found
+            return None
+        start = self._at + _HEAD
+        if len(self._rest) < start:
+            return None
+        letter = self._rest[self._at : self._at + 1]
+        length = int.from_bytes(self._rest[self._at + 1 : start], "big")
+        if letter not in b"mMeE" or length > PIECE_LIMIT or (letter in b"ME" and length):
+            raise DoorError("malformed frame")
+        if len(self._rest) < start + length:
+            return None
+        self._at = start + length
+        return letter, self._rest[start : self._at]
 
     def _hear_greeting(self) -> bool:
         length = len(MAGIC) + 1
         if not (MAGIC.startswith(self._rest) or self._rest.startswith(MAGIC)):
-            raise DoorError("not a door client")
+            raise DoorError("not a client of this version of the door")
         if len(self._rest) < length:
             return False
         speaker = self._rest[len(MAGIC) : length]
         if speaker not in (ONE_MESSAGE, RESIDENT):
             raise DoorError("unknown speaker")
-        self.speaker, self._rest = speaker, self._rest[length:]
+        self.speaker, self._at = speaker, length
         return True
+
+
+class Incoming:
+    """One message as its frames tell it: all of its content, then its envelope.  limit: bytes, 0 for none."""
+
+    __slots__ = ("_envelope", "_heard", "_limit", "_whole", "done", "size")
+
+    def __init__(self, limit: int) -> None:
+        """Nothing heard yet."""
+        self._limit = limit
+        self._envelope = envelope.Reader()
+        self._heard = 0  # bytes of envelope, those that are ignored too
+        self._whole = False  # the content has ended
+        self.size = 0  # bytes of content so far
+        self.done = False
+
+    def take(self, letter: bytes, content: bytes) -> bytes:
+        """What this frame adds to the message's content.  Errors: DoorError; Refusal."""
+        if (letter in b"mM") == self._whole:
+            raise DoorError("frames out of order")
+        if letter == b"m":
+            self.size += len(content)
+            if 0 < self._limit < self.size:
+                raise too_large()
+            return content
+        if letter == b"M":
+            self._whole = True
+        elif letter == b"e":
+            self._hear(content)
+        else:
+            self._refuse_if_cut_off()
+            self.done = True
+        return b""
+
+    @property
+    def envelope_size(self) -> int:
+        """Bytes of envelope that are held."""
+        return self._envelope.size
+
+    def records(self) -> bytes:
+        """The envelope's records, once done."""
+        return self._envelope.records()
+
+    def _hear(self, content: bytes) -> None:
+        self._heard += len(content)
+        if self._heard > ENVELOPE_LIMIT:
+            raise Refusal(envelope.CUSTOM_TEXT_EXIT, b"Denvelope larger than 64 MB (#5.5.3)")
+        try:
+            self._envelope.feed(content)
+        except envelope.EnvelopeError as error:
+            raise Refusal(error.code, error.text) from None
+
+    def _refuse_if_cut_off(self) -> None:
+        if not self._envelope.done:
+            error = envelope.EnvelopeError(envelope.CUT_OFF_EXIT)
+            raise Refusal(error.code, error.text)

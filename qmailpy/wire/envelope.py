@@ -5,16 +5,23 @@ Contents are not judged: an address is any bytes without NUL (spec/02-queue.md 3
 """
 
 LONGEST = 1002  # bytes of an address; C's buffer is 1003 with the NUL
-FORMAT_EXIT, TOO_LONG_EXIT = 91, 11  # qmail-queue's exit codes
+FORMAT_EXIT, TOO_LONG_EXIT, CUT_OFF_EXIT = 91, 11, 54  # qmail-queue's exit codes
+
+
+_FAULTS = {
+    FORMAT_EXIT: b"the envelope is not F sender NUL, T recipient NUL for each recipient, NUL",
+    TOO_LONG_EXIT: b"an address in the envelope has more than 1002 bytes",
+    CUT_OFF_EXIT: b"the envelope ended before its last NUL",
+}
 
 
 class EnvelopeError(Exception):
-    """The bytes are not an envelope.  code: qmail-queue's exit code, 91 or 11."""
+    """The bytes are not an envelope.  code: qmail-queue's exit code, 91, 11 or 54; text: a sentence."""
 
     def __init__(self, code: int) -> None:
-        """code: 91 format, 11 an address is too long."""
+        """code: 91 format, 11 an address is too long, 54 cut off."""
         super().__init__(code)
-        self.code = code
+        self.code, self.text = code, _FAULTS[code]
 
 
 class Envelope:
@@ -42,16 +49,24 @@ class Envelope:
 
 
 class Reader:
-    """Takes an envelope in pieces of any size."""
+    """Takes an envelope in pieces of any size.
 
-    __slots__ = ("_recipients", "_rest", "_sender", "done")
+    It keeps the bytes as they came, not an object for each address: a stranger's million addresses of three bytes
+    must not become fifty times as much memory.
+    """
+
+    __slots__ = ("_kept", "_rest", "done")
 
     def __init__(self) -> None:
         """Nothing read yet."""
         self._rest = b""
-        self._sender: bytes | None = None
-        self._recipients: list[bytes] = []
+        self._kept = bytearray()
         self.done = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return len(self._kept) + len(self._rest)
 
     def feed(self, piece: bytes) -> None:
         """More bytes; those after the last NUL of the envelope are ignored.
@@ -62,31 +77,36 @@ class Reader:
             return
         items = (self._rest + piece).split(b"\0")
         self._rest = items.pop()
+        letter = b"T" if self._kept else b"F"
         for item in items:
-            if self._sender is None:
-                self._sender = _address(item, b"F")
-            elif not item:
+            if not item and letter == b"T":
                 self.done = True
                 self._rest = b""
                 return
-            else:
-                self._recipients.append(_address(item, b"T"))
+            _check(item, letter)
+            self._kept += item
+            self._kept += b"\0"
+            letter = b"T"
         if self._rest:
-            _address(self._rest, b"F" if self._sender is None else b"T")
+            _check(self._rest, letter)
+
+    def records(self) -> bytes:
+        """F sender NUL {T recipient NUL}*, once done.  Errors: EnvelopeError(54) where it was cut off."""
+        if not self.done:
+            raise EnvelopeError(CUT_OFF_EXIT)
+        return bytes(self._kept)
 
     def result(self) -> Envelope:
         """The envelope, once done.  Errors: EnvelopeError(54) where it was cut off."""
-        if not self.done or self._sender is None:
-            raise EnvelopeError(54)
-        return Envelope(self._sender, self._recipients)
+        sender, *recipients = self.records()[:-1].split(b"\0")
+        return Envelope(sender[1:], [each[1:] for each in recipients])
 
 
-def _address(item: bytes, letter: bytes) -> bytes:
+def _check(item: bytes, letter: bytes) -> None:
     if item[:1] != letter:
         raise EnvelopeError(FORMAT_EXIT)
     if len(item) - 1 > LONGEST:
         raise EnvelopeError(TOO_LONG_EXIT)
-    return item[1:]
 
 
 # The records of intd/N and todo/N: u ruid NUL p pid NUL F sender NUL {T recipient NUL}*
@@ -102,10 +122,9 @@ class Todo:
         self.uid, self.pid, self.sender, self.recipients = uid, pid, sender, recipients
 
 
-def encode_todo(uid: int, pid: int, envelope: Envelope) -> bytes:
-    """The content of intd/N (spec/02 4)."""
-    recipients = b"".join(b"T%s\0" % each for each in envelope.recipients)
-    return b"u%d\0p%d\0F%s\0%s" % (uid, pid, envelope.sender, recipients)
+def encode_todo(uid: int, pid: int, records: bytes) -> bytes:
+    """The content of intd/N (spec/02 4).  records: F sender NUL {T recipient NUL}*, as Reader gives them."""
+    return b"u%d\0p%d\0%s" % (uid, pid, records)
 
 
 def decode_todo(content: bytes) -> Todo | None:

@@ -29,6 +29,10 @@ class Paths:
         """The message."""
         return self.split(b"mess", number)
 
+    def message(self, message_id: bytes) -> bytes:
+        """The message of this id, as message_id() made it; a spawner has checked that it is one."""
+        return b"%s/mess/%s" % (self.root, message_id)
+
     def info(self, number: int) -> bytes:
         """The sender, and in its mtime the birth."""
         return self.split(b"info", number)
@@ -48,6 +52,10 @@ class Paths:
     def lock(self, name: bytes) -> bytes:
         """sendmutex, trigger or tcpto."""
         return b"%s/lock/%s" % (self.root, name)
+
+    def relative(self, path: bytes) -> bytes:
+        """A path of this queue as the log names it."""
+        return path[len(self.root) + 1 :]
 
     @staticmethod
     def message_id(number: int) -> bytes:

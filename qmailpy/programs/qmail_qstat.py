@@ -1,0 +1,31 @@
+"""qmail-qstat: counts the messages in the queue, and those that qmail-send has not looked at yet.
+
+Runs as: root or a member of group qmail; anybody in an embedded home.
+Descriptors: 1 two lines; 2 one line if it fails.
+Exit codes: 0; 111 the queue cannot be read.
+Control files: none.  Trusts: nobody.
+"""
+
+from qmailpy.disk.home import Home
+from qmailpy.disk.queue import listing
+from qmailpy.disk.queue.paths import Paths
+from qmailpy.disk.queue.recipients import Trouble
+from qmailpy.system import descriptors
+from qmailpy.verdict import OK, TEMP, Die, words
+
+
+def main(argv: list[bytes], home: Home) -> int:  # noqa: ARG001 - it takes no arguments
+    """See the head of this file."""
+    paths = Paths(home)
+    try:
+        all_messages, new = listing.count(paths)
+    except Trouble as trouble:
+        hint = b" (only root and group qmail may read the queue)" if isinstance(trouble.error, PermissionError) else b""
+        text = b"unable to %s %s: %s" % (trouble.what.encode(), trouble.name, words(trouble.error))
+        raise Die(TEMP, text + hint) from None
+    text = b"messages in queue: %d\nmessages in queue but not yet preprocessed: %d\n" % (all_messages, new)
+    try:
+        descriptors.write_all(1, text)
+    except OSError as error:
+        raise Die(TEMP, b"unable to write: " + words(error)) from None
+    return OK

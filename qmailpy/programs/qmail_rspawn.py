@@ -1,0 +1,210 @@
+"""qmail-rspawn: runs remote deliveries.
+
+Runs as: qmailr.  Started by qmail-start.
+Descriptors: 0 commands, 1 reports (spec/03-pipes.md 2-4, 7).
+Exit codes: 0 the commands ended and the last delivery has reported; 111 cannot start.
+Trusts: nothing that qmail-remote says; its report is reduced by rules/report.
+This process stays small: the conversations live in a worker child with the DNS loaded. If the worker crashes its
+deliveries become temporary failures and the next delivery starts another. A qmail-remote that has been replaced (first
+on PATH, not our launcher), or $QMAILREMOTE, is executed for each delivery.
+"""
+
+import _socket
+import array
+import posix
+
+from qmailpy.disk import tcpto
+from qmailpy.disk.home import Home
+from qmailpy.rules.report import reduce
+from qmailpy.skeletons.spawner import Spawner
+from qmailpy.system import descriptors, process, signals, title
+from qmailpy.wire.delivery import Command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qmailpy.system.loop import Timer
+
+    Reporter = Callable[[bytes, bytes], None]
+
+IDLE = 60.0  # seconds that a worker without conversations is kept: it has 20 MB
+OUTPUT_LIMIT = 64 << 10  # bytes of qmail-remote's report that are kept
+ANSWER_LIMIT = 128 << 10  # bytes of a worker's packet
+TEMPORARY_EXIT, KILLED = 111, 9
+
+
+class _Executed:
+    """One qmail-remote that really runs: what it said so far, and how it ended."""
+
+    def __init__(self, report: "Reporter") -> None:
+        self._report = report
+        self._output = b""
+        self._eof = False
+        self._ending: process.Ending | None = None
+
+    def hear(self, piece: bytes) -> None:
+        """More output; empty: its end."""
+        self._output = (self._output + piece)[:OUTPUT_LIMIT]
+        self._eof = self._eof or not piece
+        self._settle()
+
+    def end(self, ending: process.Ending) -> None:
+        """It has ended."""
+        self._ending = ending
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._eof and self._ending is not None:
+            self._report(*reduce(self._output, self._ending.code, self._ending.signal))
+
+
+class _Worker:
+    """The child that holds the conversations."""
+
+    def __init__(self, pid: int, socket: _socket.socket) -> None:
+        self.pid, self.socket = pid, socket
+        self.reports: dict[int, Reporter] = {}
+        self.timer: Timer | None = None
+
+
+class Rspawn:
+    """The plug in the spawner's skeleton."""
+
+    def __init__(self, home: Home, argv: list[bytes]) -> None:
+        """argv: qmail-rspawn's."""
+        self._home = home
+        self._spawner = Spawner(home, argv)
+        self._executed: dict[int, _Executed] = {}
+        self._worker: _Worker | None = None
+        self._serial = 0
+
+    def serve(self) -> int:
+        """Until qmail-send closes the pipe."""
+        return self._spawner.run(self._deliver, self._ended)
+
+    def _deliver(self, command: Command, message: int, report: "Reporter") -> None:
+        host = command.recipient.rpartition(b"@")[2]
+        environment = process.environment()
+        program = environment.get(b"QMAILREMOTE") or process.find(b"qmail-remote", environment.get(b"PATH", b""))
+        if b"/" not in program:  # not on PATH at all: ours
+            program = self._home.program("qmail-remote")
+        if self._spawner.is_ours(program):
+            self._ask_worker(host, command, message, report)
+        else:
+            self._execute(program, host, command, message, report)
+
+    # our own, in the worker
+
+    def _ask_worker(self, host: bytes, command: Command, message: int, report: "Reporter") -> None:
+        worker = self._worker or self._hire()
+        if worker.timer is not None:
+            worker.timer.cancel()
+            worker.timer = None
+        self._serial = (self._serial + 1) % (1 << 32)
+        number = self._serial
+        packet = number.to_bytes(4, "little") + b"\0".join((host, command.sender, command.recipient))
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [message]))
+        worker.reports[number] = report
+        try:
+            worker.socket.sendmsg([packet], [rights])
+        except OSError:
+            worker.reports.pop(number)
+            report(b"Z", b"qmail-remote crashed.\n")
+            self._lose(worker)
+
+    def _hire(self) -> _Worker:
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        try:
+            pid = process.fork(lambda: _work(self._home, theirs.fileno()))
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        worker = _Worker(pid, ours)
+        self._worker = worker
+        self._spawner.loop.on_read(ours.fileno(), lambda: self._hear(worker))
+        return worker
+
+    def _hear(self, worker: _Worker) -> None:
+        try:
+            answer = worker.socket.recv(ANSWER_LIMIT)
+        except OSError:
+            answer = b""
+        if len(answer) < 4:
+            self._lose(worker)
+            return
+        report = worker.reports.pop(int.from_bytes(answer[:4], "little"), None)
+        if report is not None:
+            report(*reduce(answer[4:], 0, 0))
+        if not worker.reports and worker.timer is None:
+            worker.timer = self._spawner.loop.after(IDLE, lambda: self._lose(worker))
+
+    def _lose(self, worker: _Worker) -> None:
+        """Its socket has ended, or it was idle too long: whatever it was doing is to be tried again."""
+        if worker.socket.fileno() >= 0:
+            self._spawner.loop.forget(worker.socket.fileno())
+            worker.socket.close()
+        if self._worker is worker:
+            self._worker = None
+        reports, worker.reports = worker.reports, {}
+        for report in reports.values():
+            report(*reduce(b"", 0, KILLED))
+
+    # somebody else's
+
+    def _execute(self, program: bytes, host: bytes, command: Command, message: int, report: "Reporter") -> None:
+        read_end, write_end = posix.pipe2(posix.O_CLOEXEC)
+        argv = [b"qmail-remote", host, command.sender, command.recipient]
+        executed = _Executed(report)
+
+        def child() -> int:
+            process.arrange({0: message, 1: write_end, 2: write_end})
+            process.close_above(2)
+            try:
+                process.execute(program, argv, process.environment())
+            except OSError:
+                return TEMPORARY_EXIT  # also where it is missing: mail waits for it to come back
+
+        try:
+            self._executed[process.fork(child)] = executed
+        except OSError:
+            posix.close(read_end)
+            raise
+        finally:
+            posix.close(write_end)
+
+        def hear() -> None:
+            piece = posix.read(read_end, descriptors.READ_SIZE)
+            if not piece:
+                self._spawner.loop.forget(read_end)
+                posix.close(read_end)
+            executed.hear(piece)
+
+        self._spawner.loop.on_read(read_end, hear)
+
+    def _ended(self, pid: int, ending: process.Ending) -> None:
+        if pid in self._executed:
+            self._executed.pop(pid).end(ending)
+
+
+def _work(home: Home, inherited: int) -> int:
+    """The worker's life."""
+    from qmailpy.remote import worker
+
+    signals.as_for_a_new_program()
+    signals.ignore(signals.SIGPIPE)
+    process.arrange({0: inherited})
+    posix.set_inheritable(0, False)
+    process.close_above(2)
+    title.set_title("qmail-remote")
+    return worker.serve(home, 0)
+
+
+def main(argv: list[bytes], home: Home) -> int:
+    """See the head of this file.  argv: program [wide] [resumed]."""
+    posix.chdir(home.path)
+    title.set_title("qmail-rspawn")
+    tcpto.zero(home)
+    return Rspawn(home, argv).serve()

@@ -1,0 +1,85 @@
+"""qmail-send: the heart. Decides what is tried when, and tells the spawners.
+
+Runs as: qmails.  Started by qmail-start, which becomes it: the other daemons are its children.
+Descriptors: 0 log; 1 commands to qmail-lspawn, 2 its reports; 3 and 4 the same for qmail-rspawn; 5 commands to
+qmail-clean, 6 its answers.  Arguments: `wide` if both spawners were asked for the wide notation.
+Signals: TERM finish what is under way and leave; ALRM try everything now; HUP reread locals and virtualdomains.
+Control files: bouncefrom bouncehost concurrencylocal concurrencyremote doublebouncehost doublebounceto envnoathost
+locals me percenthack queuelifetime virtualdomains.  $QMAILQUEUE: what bounces are injected with.
+Exit codes: 0 left in order, 111 could not start, or a bug; nothing is lost: the queue is on disk.
+Trusts: queue/ as qmailq and itself wrote it.  Reports of deliveries are text from outside.
+"""
+
+import gc
+import posix
+
+from qmailpy.disk.home import Home
+from qmailpy.disk.queue.claiming import take_mutex
+from qmailpy.disk.queue.paths import Paths
+from qmailpy.disk.queue.recipients import Trouble
+from qmailpy.programs import describe
+from qmailpy.rules import logline
+from qmailpy.send.controls import Controls
+from qmailpy.send.heart import Heart
+from qmailpy.send.log import Log
+from qmailpy.system import signals
+from qmailpy.system.loop import Loop
+from qmailpy.verdict import EXIT, OK, TEMP, Die
+
+LOG = 0  # descriptor
+
+
+def _enter(directory: bytes, alert: bytes) -> None:
+    try:
+        posix.chdir(directory)
+    except OSError:
+        raise Die(TEMP, alert) from None
+
+
+def _controls(home: Home) -> Controls:
+    try:
+        return Controls(home)
+    except Die:
+        raise Die(TEMP, logline.START_CONTROLS) from None
+
+
+def _be_the_only_one(home: Home) -> None:
+    try:
+        mutex = take_mutex(Paths(home))
+    except Trouble:
+        raise Die(TEMP, logline.START_MUTEX) from None
+    if mutex is None:
+        raise Die(TEMP, logline.START_RUNNING)
+
+
+def _serve(argv: list[bytes], home: Home, loop: Loop, log: Log) -> None:
+    _enter(home.path, logline.START_HOME)
+    controls = _controls(home)
+    _enter(home.queue, logline.START_QUEUE)
+    signals.ignore(signals.SIGPIPE)
+    posix.umask(0o077)
+    _be_the_only_one(home)
+    heart = Heart(loop, log, home, controls, wide=b"wide" in argv[1:])
+    heart.catch_signals()
+    if not heart.hear_spawners():
+        raise Die(TEMP, logline.START_SPAWN)
+    heart.load()
+    gc.freeze()  # what lives as long as we do need not be looked at again
+    heart.run()
+
+
+def main(argv: list[bytes], home: Home) -> int:
+    """See the head of this file."""
+    loop = Loop()
+    log = Log(loop, LOG)
+    code = OK
+    try:
+        _serve(argv, home, loop, log)
+    except Die as death:
+        log.alert(death.text)
+        code = death.code
+    except Exception as error:  # noqa: BLE001 - a bug: one line, and the queue is as it was
+        log.say(logline.internal_error(describe(error)))
+        code = EXIT[TEMP]
+    log.finish()
+    return code

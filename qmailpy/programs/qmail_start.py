@@ -1,0 +1,166 @@
+"""qmail-start: makes the pipes, starts the daemons, becomes qmail-send.
+
+Runs as: root, or the owner of an embedded home.  Started by a supervisor.
+Arguments: [default delivery instructions [logger and its arguments]].
+Descriptors: 1 is the log where no logger is given; 2 gets one short line if something cannot start.
+Exit codes: 111 nothing was started; else those of qmail-send.
+Trusts: the administrator, and nobody else who could write into the home.
+
+The pipes (spec/03-pipes.md 1): qmail-send 1 -> lspawn 0, lspawn 1 -> qmail-send 2, the same 3 and 4 for rspawn, 5 and 6
+for clean; the door's 0 ends when qmail-send does. A daemon of ours is forked, not executed: together they share the
+interpreter's memory. One that has been replaced (first on PATH, not our launcher) is executed, as in qmail.
+"""
+
+import fcntl
+import gc
+import posix
+
+from qmailpy.disk.home import Home
+from qmailpy.programs import PROGRAMS, run
+from qmailpy.system import descriptors, identity, launcher, process, title
+from qmailpy.verdict import TEMP, Die, words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT_DELIVERY = b"./Mailbox"
+_FIRST_PIPE = 10  # descriptors below are handed out by number; the pipes must stay clear of them
+_OTHERS_MAY_WRITE = 0o022
+
+
+class Starter:
+    """What one start knows: the home, where the programs are, which of them are ours."""
+
+    def __init__(self, home: Home) -> None:
+        """Nothing is started yet."""
+        self._home = home
+        self._launchers = launcher.Launchers(launcher.library())
+        self._search = process.environment().get(b"PATH", b"")
+        self._executes = bool(process.environment().get(b"QMAILEXEC"))
+
+    def path(self, name: bytes) -> bytes:
+        """Where a program is: by PATH, as an administrator's wrapper wants it; else in the home's bin."""
+        found = process.find(name, self._search)
+        known = name.decode("ascii", "replace") in PROGRAMS
+        return self._home.program(name.decode()) if known and b"/" not in found else found
+
+    def is_ours(self, name: bytes) -> bool:
+        """Whether it may be run without an exec."""
+        known = PROGRAMS.get(name.decode("ascii", "replace"))
+        return known is not None and known.resident and not self._executes and self._launchers.is_ours(self.path(name))
+
+    def fork(self, argv: list[bytes], role: str, wanted: dict[int, int]) -> int:
+        """Start one daemon as role with the descriptors wanted (and 2), and nothing else.  Result: its pid."""
+
+        def child() -> int:
+            process.arrange(wanted)
+            process.close_above(2)
+            return self.turn_into(argv, role)
+
+        try:
+            return process.fork(child)
+        except OSError as error:
+            raise Die(TEMP, b"unable to fork: " + words(error)) from None
+
+    def turn_into(self, argv: list[bytes], role: str) -> int:
+        """Become role, and the program: by a call if it is ours, else by exec."""
+        account = self._home.roles.account(role)
+        ours, path = self.is_ours(argv[0]), self.path(argv[0])
+        identity.become(account.uid, account.gid)
+        if ours:
+            title.set_title(argv[0].decode())
+            return run(argv[0].decode(), argv, self._home)
+        try:
+            process.execute(path, argv, process.environment())
+        except OSError as error:
+            descriptors.say(b"qmail-start: fatal: unable to run " + path + b": " + words(error))
+            return process.TEMP_EXIT
+
+
+def _refuse_unsafe(home: Home) -> None:
+    """Root runs nothing from a home that others can write."""
+    for name in (b".", b"bin", b"lib", b"control", b"users"):
+        try:
+            status = posix.stat(home.at(name))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise Die(TEMP, b"unable to stat " + home.at(name) + b": " + words(error)) from None
+        if status.st_uid != 0 or status.st_mode & _OTHERS_MAY_WRITE:
+            raise Die(TEMP, b"others can write " + home.at(name) + b"; say chown root, chmod go-w")
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe whose two ends are clear of the numbers that are handed out."""
+    low = posix.pipe2(posix.O_CLOEXEC)
+    high = process.dup_above(low[0], _FIRST_PIPE), process.dup_above(low[1], _FIRST_PIPE)
+    for end in low:
+        posix.close(end)
+    return high
+
+
+def _door_is_free(home: Home) -> bool:
+    """Whether no door runs as a service of its own: its lock says so."""
+    try:
+        lock = posix.open(home.at(b"door", b"lock"), posix.O_RDWR | posix.O_NONBLOCK | posix.O_NOFOLLOW)
+    except OSError as error:
+        raise Die(TEMP, b"unable to open " + home.at(b"door", b"lock") + b": " + words(error)) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        posix.close(lock)
+    return True
+
+
+def main(argv: list[bytes], home: Home) -> int:
+    """See the head of this file."""
+    default = argv[1] if len(argv) > 1 else DEFAULT_DELIVERY
+    logger = argv[2:]
+    if identity.is_root() and not home.embedded:
+        _refuse_unsafe(home)
+    elif not home.embedded:
+        raise Die(TEMP, b"must be started by root, or by the owner of an embedded home (control/embedded)")
+    roles = home.roles
+    posix.chdir(b"/")
+    posix.umask(0o077)
+    identity.group_only(roles.gid["qmail"])
+    starter = Starter(home)
+    wide = [b"wide"] if starter.is_ours(b"qmail-send") else []
+    fork: Callable[[list[bytes], str, dict[int, int]], int] = starter.fork
+    title.set_title("qmail-start")
+    gc.freeze()
+
+    log = process.dup_above(1, _FIRST_PIPE)
+    if logger:
+        to_log = _pipe()
+        fork(logger, "qmaill", {0: to_log[0], 1: 1})
+        log = to_log[1]
+    commands, reports = {}, {}
+    for name, arguments, role in (
+        ("qmail-lspawn", [default], "root"),
+        ("qmail-clean", [], "qmailq"),
+        ("qmail-rspawn", [], "qmailr"),
+    ):
+        commands[name], reports[name] = _pipe(), _pipe()
+        word = wide if name != "qmail-clean" and starter.is_ours(name.encode()) else []
+        fork([name.encode(), *arguments, *word], role, {0: commands[name][0], 1: reports[name][1]})
+    door = _pipe()
+    if _door_is_free(home):
+        fork([b"qmail-queued"], "qmailq", {0: door[0], 1: 2})
+    process.arrange(
+        {
+            0: log,
+            1: commands["qmail-lspawn"][1],
+            2: reports["qmail-lspawn"][0],
+            3: commands["qmail-rspawn"][1],
+            4: reports["qmail-rspawn"][0],
+            5: commands["qmail-clean"][1],
+            6: reports["qmail-clean"][0],
+            7: door[1],  # nobody writes it: the door sees its end when we are gone
+        }
+    )
+    process.close_above(7)
+    return starter.turn_into([b"qmail-send", *wide], "qmails")

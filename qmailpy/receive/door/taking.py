@@ -1,0 +1,146 @@
+"""What was left in drop/ while the door was closed: taken in one after the other, by the pool.
+
+The files' contents and names were chosen by strangers. What cannot be a message is set aside, with a line in the log;
+what only cannot be taken now (a full disk) stays where it is and is tried again at the next look.
+"""
+
+import posix
+
+from qmailpy.disk import drop
+from qmailpy.skeletons.entry import Entry
+from qmailpy.system import clock, descriptors
+from qmailpy.verdict import Die, words
+from qmailpy.wire import door as wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qmailpy.receive.door.server import Door
+
+_SMALL = 256 << 10  # bytes of a message that are kept in memory
+_LINES = 20  # log lines of one round: a stranger can make any number of files
+_REMEMBERED = 1000  # names that could be neither removed nor set aside
+
+
+class Taking:
+    """Looks into drop/ when it is told to."""
+
+    def __init__(self, door: "Door") -> None:
+        """Nothing is looked at yet."""
+        self._door = door
+        self._folder = door.home.at(b"drop")
+        self._names: list[bytes] = []
+        self._stuck: set[bytes] = set()
+        self._lines = 0
+        self._changed = -1
+        self._stopping = False
+        self.is_running = False
+
+    def look_if_changed(self) -> None:
+        """Cheap: one stat, and a look if something has been put there or taken away since the last one."""
+        if drop.changed(self._folder) != self._changed:
+            self.look()
+
+    def look(self) -> None:
+        """Take in whatever is there."""
+        if self.is_running or self._stopping:
+            return
+        self._changed = drop.changed(self._folder)
+        self._names = [name for name in drop.waiting(self._folder, clock.now()) if name not in self._stuck]
+        self._names.reverse()  # the oldest is popped first
+        self._lines = 0
+        self._next()
+
+    def stop(self) -> None:
+        """Begin nothing more; what is being taken in is left for the next door, if it is not in the queue yet."""
+        self._stopping = True
+
+    def resume(self) -> None:
+        """After a stop that was taken back."""
+        self._stopping = self.is_running = False
+
+    def _next(self) -> None:
+        self.is_running = bool(self._names) and not self._stopping
+        if not self.is_running:
+            return
+        name, serial = self._names.pop(), self._door.serial()
+        self._door.submit(lambda: self._take(name, serial), lambda error: self._taken(name, error))
+
+    def _take(self, name: bytes, serial: int) -> None:
+        """In a thread of the pool.  Errors: Unfit, Refusal and DoorError are for good; _Later and all others not."""
+        found = drop.open_found(self._folder, name)
+        try:
+            self._enter(found, Entry(self._door.home, self._door.names, found.uid, serial))
+        finally:
+            posix.close(found.descriptor)
+
+    def _enter(self, found: drop.Found, entry: Entry) -> None:
+        reader, message, content = wire.FrameReader(), wire.Incoming(self._door.largest), bytearray()
+        if 0 < self._door.largest < found.size // 2 - wire.ENVELOPE_LIMIT:
+            raise wire.too_large()
+        try:
+            while piece := posix.read(found.descriptor, descriptors.READ_SIZE):
+                if self._stopping:
+                    raise _Later
+                reader.feed(piece)
+                while (frame := reader.next()) is not None:
+                    if message.done:
+                        raise drop.Unfit(b"something follows the message")
+                    content += message.take(*frame)
+                if len(content) > _SMALL:
+                    entry.store(bytes(content))
+                    content.clear()
+            if reader.size or not message.done:
+                raise drop.Unfit(b"it ends too early")
+            entry.accept(bytes(content), message.records())
+        finally:
+            entry.abandon()  # nothing to do where it was accepted
+
+    def _taken(self, name: bytes, error: BaseException | None) -> None:
+        if error is None:
+            self._move_away(name, drop.remove)
+        elif isinstance(error, drop.Unfit | wire.Refusal):
+            self._set_aside(name, error.text)
+        elif isinstance(error, wire.DoorError):
+            self._set_aside(name, str(error).encode())
+        elif isinstance(error, FileNotFoundError):  # its owner has taken it back
+            pass
+        elif isinstance(error, _Later):
+            self._names = []
+        elif isinstance(error, OSError | Die | MemoryError):  # the disk, descriptors, memory: the next look may do
+            reason = error.text if isinstance(error, Die) else words(error if isinstance(error, OSError) else None)
+            self._say(b"drop/" + _printable(name) + b" deferred: " + reason)
+            self._names = []
+        else:  # a bug of ours: it must not come back every minute
+            self._set_aside(name, b"internal error: " + type(error).__name__.encode("ascii", "replace"))
+        self._next()
+
+    def _set_aside(self, name: bytes, reason: bytes) -> None:
+        self._say(b"drop/" + _printable(name) + b" set aside: " + reason)
+        self._move_away(name, drop.set_aside)
+
+    def _move_away(self, name: bytes, move: "Callable[[bytes, bytes], None]") -> None:
+        try:
+            move(self._folder, name)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                return
+            self._say(b"drop/" + _printable(name) + b" cannot be moved: " + words(error))
+            if len(self._stuck) < _REMEMBERED:
+                self._stuck.add(name)  # or it would be delivered, or reported, at every look
+
+    def _say(self, line: bytes) -> None:
+        self._lines += 1
+        if self._lines <= _LINES:
+            self._door.log(b"warning: " + line)
+        elif self._lines == _LINES + 1:
+            self._door.log(b"warning: more of this in drop/")
+
+
+class _Later(Exception):
+    """The door is closing."""
+
+
+def _printable(name: bytes) -> bytes:
+    return bytes(byte if 33 <= byte <= 126 else 63 for byte in name)

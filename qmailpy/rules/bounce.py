@@ -1,0 +1,93 @@
+"""Bounces: the record of one failure in bounce/N, and the message that carries them home (spec/04 6).
+
+The layout is QSBMF: the first paragraph begins "Hi. This is the", each recipient's with "<", the last with "-".
+"""
+
+from qmailpy.rules import date, quote, rewrite, verp
+
+SINGLE, DOUBLE = 1, 2
+DOUBLE_SENDER = b"#@[]"  # the envelope sender of a double bounce; if that bounces it is dropped
+
+_OPENING = {
+    SINGLE: (
+        b"I'm afraid I wasn't able to deliver your message to the following addresses.\n"
+        b"This is a permanent error; I've given up. Sorry it didn't work out.\n"
+    ),
+    DOUBLE: b"I tried to deliver a bounce message to this address, but the bounce bounced!\n",
+}
+_BREAK = {
+    SINGLE: b"--- Below this line is a copy of the message.\n",
+    DOUBLE: b"--- Below this line is the original bounce.\n",
+}
+
+
+def record(recipient: bytes, report: bytes, virtual: dict[bytes, bytes]) -> bytes:
+    """What is appended to bounce/N for one recipient.
+
+    recipient: as stored, with its virtualdomains prefix; report: the delivery's text, any bytes; virtual: the map of
+    control/virtualdomains.  The result has no empty line but its last, unless the report ends in two LFs.
+    """
+    if report and not report.endswith(b"\n"):
+        report += b"\n"
+    text = b"<%s>:\n%s" % (without_prefix(recipient, virtual).replace(b"\n", b"_"), report)
+    if b"\n\n" in text[:-1]:
+        text = _without_empty_lines(text)
+    return text + b"\n"
+
+
+def _without_empty_lines(text: bytes) -> bytes:
+    """Every LF after an LF becomes a slash; the very last byte stays."""
+    kept = bytearray(text)
+    for at in range(len(text) - 2, 0, -1):
+        if text[at] == text[at - 1] == 10:
+            kept[at] = ord("/")
+    return bytes(kept)
+
+
+def without_prefix(recipient: bytes, virtual: dict[bytes, bytes]) -> bytes:
+    """The address as the sender knows it: list-v2-x@virt.com was x@virt.com.
+
+    The first key of virtualdomains that fits the domain decides, as when the prefix was added.
+    """
+    _, at, domain = recipient.rpartition(b"@")
+    if not at or not virtual:
+        return recipient
+    value = rewrite.domain_value(domain.lower(), virtual)
+    return recipient.removeprefix(value + b"-") if value else recipient
+
+
+class Sender:
+    """Who bounce messages come from, and where double bounces go: four control files."""
+
+    __slots__ = ("double_to", "host", "user")
+
+    def __init__(self, user: bytes, host: bytes, double_to: bytes) -> None:
+        """user: bouncefrom; host: bouncehost; double_to: doublebounceto@doublebouncehost."""
+        self.user, self.host, self.double_to = user, host, double_to
+
+
+class Bounce:
+    """A bounce message: its envelope, and the text around the records and around the original."""
+
+    __slots__ = ("before", "between", "envelope_sender", "recipient")
+
+    def __init__(self, sender: bytes, us: Sender, when: int) -> None:
+        """sender: of the message that failed, not DOUBLE_SENDER; when: seconds since the epoch."""
+        sender = verp.base(sender)
+        kind = SINGLE if sender else DOUBLE
+        self.envelope_sender = b"" if sender else DOUBLE_SENDER
+        self.recipient = sender or us.double_to
+        self.before = b"Date: %sFrom: %s@%s\nTo: %s\nSubject: failure notice\n\n%s%s\n" % (
+            date.date822(when),
+            quote.quote(us.user),
+            us.host,
+            quote.quote2(self.recipient).replace(b"\n", b"_"),  # quoted or not, no second header line
+            b"Hi. This is the qmail-send program at %s.\n" % us.host,
+            _OPENING[kind],
+        )
+        self.between = b"%s\nReturn-Path: <%s>\n" % (_BREAK[kind], quote.quote2(sender).replace(b"\n", b"_"))
+
+
+def is_triple(sender: bytes) -> bool:
+    """Whether a failure of a message from this sender is only logged."""
+    return sender == DOUBLE_SENDER

@@ -1,0 +1,72 @@
+"""Mail exchangers: in which order they are tried, and when trying them would be a loop (RFC 5321 5.1, RFC 7505).
+
+What the DNS said comes in, a list of addresses goes out; looking things up is remote/lookup's.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Choose = Callable[[int], int]  # any of 0..n-1, each as likely
+    IsOwn = Callable[[bytes], bool]
+
+LIMIT = 50  # exchangers of one host that are looked up: a DNS answer has room for thousands (spec/11 1.8)
+NULL = b"."  # as the only exchanger: no mail here
+
+
+class Exchanger:
+    """One MX record.  preference: lower is better; name: without its last dot, or NULL."""
+
+    __slots__ = ("name", "preference")
+
+    def __init__(self, preference: int, name: bytes) -> None:
+        """preference: 0..65535."""
+        self.preference, self.name = preference, name
+
+    def __repr__(self) -> str:
+        """For a test that fails."""
+        return f"Exchanger({self.preference}, {self.name!r})"
+
+
+class Address:
+    """One address that may be tried.  preference: of its exchanger; ip: canonical text (rules/literal)."""
+
+    __slots__ = ("ip", "preference")
+
+    def __init__(self, preference: int, ip: bytes) -> None:
+        """preference: 0..65535."""
+        self.preference, self.ip = preference, ip
+
+    def __repr__(self) -> str:
+        """For a test that fails."""
+        return f"Address({self.preference}, {self.ip!r})"
+
+
+def is_null(exchangers: list[Exchanger]) -> bool:
+    """Whether the host says that it takes no mail: one MX, its name empty (RFC 7505 3)."""
+    return len(exchangers) == 1 and exchangers[0].name == NULL
+
+
+def in_order(exchangers: list[Exchanger], choose: "Choose") -> list[Exchanger]:
+    """By preference, at random among equals; at most LIMIT, none of them NULL."""
+    left = [exchanger for exchanger in exchangers if exchanger.name != NULL]
+    for at in range(len(left) - 1, 0, -1):
+        other = choose(at + 1)
+        left[at], left[other] = left[other], left[at]
+    left.sort(key=lambda exchanger: exchanger.preference)  # stable: equals stay as they were shuffled
+    return left[:LIMIT]
+
+
+def usable(addresses: list[Address], is_own: "IsOwn") -> list[Address]:
+    """Those that are better than the best one which is ourselves, without repetitions.
+
+    Mail goes only to hosts that are nearer to its destination than we are, or it would come back.
+    """
+    nearest = min((address.preference for address in addresses if is_own(address.ip)), default=1 << 16)
+    seen = set()
+    found = []
+    for address in addresses:
+        if address.preference < nearest and address.ip not in seen:
+            seen.add(address.ip)
+            found.append(address)
+    return found

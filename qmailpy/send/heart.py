@@ -1,0 +1,227 @@
+"""The heart: puts qmail-send's organs together and turns them (spec/04 2).
+
+Each turn: what the descriptors have to say, then deliveries, new mail, deliveries again, finished messages, litter.
+Nothing in a turn waits for another process.
+"""
+
+from qmailpy.disk.home import Home
+from qmailpy.disk.queue.claiming import Claiming
+from qmailpy.disk.queue.paths import Paths
+from qmailpy.disk.queue.recipients import Trouble
+from qmailpy.disk.queue.sending import Queue
+from qmailpy.disk.queue.trigger import Trigger
+from qmailpy.rules import logline
+from qmailpy.send.bounces import Bounces
+from qmailpy.send.channel import Channel
+from qmailpy.send.cleaner import Cleaner
+from qmailpy.send.collecting import Collecting
+from qmailpy.send.controls import Controls
+from qmailpy.send.deliveries import Counts, Deliveries
+from qmailpy.send.finishing import Finishing
+from qmailpy.send.jobs import FAILED_RETRY
+from qmailpy.send.log import Log
+from qmailpy.send.todo import Todo
+from qmailpy.system import clock, process, signals, title
+from qmailpy.system.loop import LONGEST, Loop
+
+SPAWNERS = ((1, 2), (3, 4))  # descriptors: commands to, reports of; indexed by channel
+CLEANER = (5, 6)  # commands to, answers of
+_REREAD_RETRY = 10.0  # seconds
+_TITLE_PAUSE = 0.5  # seconds between two changes of the title
+_LEAVING_LIMIT = 30.0  # seconds that TERM waits for bounces being injected and for qmail-clean
+
+
+class Heart:
+    """qmail-send, from its controls to its last line."""
+
+    def __init__(self, loop: Loop, log: Log, home: Home, controls: Controls, *, wide: bool) -> None:
+        """wide: whether the spawners were asked for the wide notation."""
+        paths = Paths(home)
+        log.lost = self.leave
+        self._loop, self._log, self._home, self._controls = loop, log, home, controls
+        self._queue = Queue(paths)
+        self.exiting = False
+        self._started = False  # both spawners have announced themselves
+        self._leaving_since = 0.0
+        self._title_due = 0.0
+        self._title_timer = False
+        counts = Counts(self.show_status)
+        self.spawners = [
+            Deliveries(loop, log, counts, channel, pipes, self._lost_spawner, wide=wide)
+            for channel, pipes in enumerate(SPAWNERS)
+        ]
+        self._cleaner = Cleaner(loop, *CLEANER, self._lost_cleaner)
+        self._finishing = Finishing(log, self._queue, self._cleaner)
+        self._channels = [
+            Channel(loop, log, self._queue, controls, spawner, self._finishing.add) for spawner in self.spawners
+        ]
+        self._bounces = Bounces(loop, home, self._queue, controls.us, self._finishing.bounced)
+        self._finishing.bounces = self._bounces
+        self._todo = Todo(
+            loop,
+            log,
+            Claiming(paths),
+            Trigger(paths),
+            controls,
+            self._cleaner,
+            self._channels,
+            self._finishing.add,
+            lambda: self._bounces.running,
+        )
+        self._collecting = Collecting(log, self._cleaner, paths)
+
+    # start
+
+    def catch_signals(self) -> None:
+        """TERM finishes, ALRM tries everything, HUP rereads two controls, CHLD watches over the other daemons."""
+        self._loop.on_signal(signals.SIGTERM, self.leave)
+        self._loop.on_signal(signals.SIGALRM, self._try_all)
+        self._loop.on_signal(signals.SIGHUP, self._reread)
+        self._loop.on_signal(signals.SIGCHLD, self._reap)
+
+    def hear_spawners(self) -> bool:
+        """Wait until both have announced themselves; False if one has gone instead."""
+        while not self.exiting and not all(spawner.announced for spawner in self.spawners):
+            if not all(spawner.alive for spawner in self.spawners):
+                return False
+            self._loop.turn()
+        if not all(spawner.alive for spawner in self.spawners):
+            return False
+        for spawner, limit in zip(self.spawners, self._controls.limits, strict=True):
+            spawner.limit_to(limit)
+        self._started = True
+        return True
+
+    def load(self) -> None:
+        """Every message in S5 waits for its time, or is to be finished (spec/02 6)."""
+        for number, due in self._queue.loaded():
+            if isinstance(due, Trouble):
+                self._load_later(number, due)
+            else:
+                self._schedule(number, due)
+
+    def _load_later(self, number: int, trouble: Trouble) -> None:
+        self._log.warn(trouble)
+        if not isinstance(trouble.error, FileNotFoundError):  # else its mess file is gone: there is nothing to try
+            self._loop.after(FAILED_RETRY, lambda: self._load_again(number))
+
+    def _load_again(self, number: int) -> None:
+        try:
+            due = self._queue.due(number, 0), self._queue.due(number, 1)
+        except Trouble as trouble:
+            self._load_later(number, trouble)
+            return
+        self._schedule(number, due)
+
+    def _schedule(self, number: int, due: tuple[int | None, int | None]) -> None:
+        for channel, when in zip(self._channels, due, strict=True):
+            if when is not None:
+                channel.waiting.add(number, when)
+        if due == (None, None):
+            self._finishing.add(number)
+
+    # life
+
+    def run(self) -> None:
+        """Until TERM or a loss, and then until nothing is under way."""
+        self.show_status()
+        while not self._is_over():
+            self._loop.turn(self._patience())
+            now = clock.now()
+            if not self.exiting:
+                self._step_channels(now)
+                self._todo.step(now)
+                self._step_channels(now)
+                self._collecting.step(now)
+            self._finishing.step(now)
+        self._bounces.kill()
+        now = clock.now()
+        for channel in self._channels:
+            channel.save(now)
+        self._log.say(logline.EXITING)
+
+    def _step_channels(self, now: int) -> None:
+        for channel in self._channels:
+            channel.step(now)
+
+    def _patience(self) -> float:
+        now = clock.now()
+        shortest = LONGEST
+        if self.exiting:
+            waits = [self._finishing.patience(now), 1.0]
+        else:
+            waits = [channel.patience(now) for channel in self._channels]
+            waits += [self._todo.patience(now), self._finishing.patience(now), self._collecting.patience(now)]
+        for wait in waits:
+            if wait is not None and wait < shortest:
+                shortest = wait
+        return shortest
+
+    def _is_over(self) -> bool:
+        if not self.exiting or any(spawner.running for spawner in self.spawners):
+            return False
+        if clock.monotonic() > self._leaving_since + _LEAVING_LIMIT:
+            return True
+        return not (self._bounces.running or self._cleaner.pending or self._finishing.patience(0) == 0)
+
+    def show_status(self) -> None:
+        """The status line, and now and then the title."""
+        local, remote = self.spawners
+        self._log.say(
+            logline.status(local.running, local.limit, remote.running, remote.limit, exiting=self.exiting),
+        )
+        if self._title_timer:
+            return
+        now = clock.monotonic()
+        if now >= self._title_due:
+            self._show_title()
+        else:
+            self._title_timer = True
+            self._loop.after(self._title_due - now, self._show_title)
+
+    def _show_title(self) -> None:
+        self._title_timer = False
+        self._title_due = clock.monotonic() + _TITLE_PAUSE
+        local, remote = self.spawners
+        title.set_title("qmail-send", f"local {local.running}/{local.limit} remote {remote.running}/{remote.limit}")
+
+    # signals and losses
+
+    def leave(self) -> None:
+        """Begin nothing new, finish what is under way."""
+        if self.exiting:
+            return
+        self.exiting = self._finishing.leaving = True
+        self._leaving_since = clock.monotonic()
+        self._todo.straights.leave()
+
+    def _try_all(self) -> None:
+        now = clock.now()
+        for channel in self._channels:
+            channel.waiting.all_now(now)
+
+    def _reread(self) -> None:
+        failure = self._controls.reread()
+        if failure and not self.exiting:
+            self._log.alert(failure)
+            self._loop.after(_REREAD_RETRY, self._reread)
+
+    def _reap(self) -> None:
+        while (found := process.reap()) is not None:
+            if not self._bounces.ended(found[0]):
+                self._loop.after(0, self._lost_child)
+
+    def _lost_child(self) -> None:
+        """The pipes have had their say: if nothing was lost there, it was a daemon without one."""
+        if not self.exiting and self._started:
+            self._log.alert(logline.LOST_CHILD)
+            self.leave()
+
+    def _lost_spawner(self) -> None:
+        if self._started:  # else hear_spawners() tells
+            self._log.alert(logline.LOST_SPAWN)
+        self.leave()
+
+    def _lost_cleaner(self) -> None:
+        self._log.alert(logline.LOST_CLEAN)
+        self.leave()

@@ -1,0 +1,152 @@
+"""The DNS: MX, A and AAAA records by dnspython; the only file that imports it.
+
+Two errors that are never confused: Hard, the DNS says that there is no such name or no such record; Soft, it did not
+say (no answer, SERVFAIL, REFUSED, nonsense): mail waits. Names are bytes without escapes; those beyond ASCII are
+UTF-8 and go out by IDNA. CNAMEs are followed, recipients are never rewritten. Servers: $DNSCACHEIP, else
+/etc/resolv.conf, else 127.0.0.1. Queries by UDP with EDNS, by TCP where the answer is cut. Who uses it: remote/lookup.
+"""
+
+import asyncio
+import posix
+
+import dns.asyncbackend
+import dns.asyncresolver
+import dns.exception
+import dns.name
+import dns.rdatatype
+import dns.resolver
+
+RESOLV_CONF = b"/etc/resolv.conf"
+PORT = 53
+ONE_TRY = 5.0  # seconds for one server's answer, as the C library waits
+ALL_TRIES = 30.0  # seconds for one question
+PAYLOAD = 1232  # bytes of an UDP answer that no network fragments (DNS flag day 2020)
+AT_ONCE = 200  # questions of one process that may be open: each holds a descriptor
+REMEMBERED = 2000  # answers that are kept, for as long as they may be
+CNAMES = 10  # names one after the other, where the server does not follow them itself
+_UTS_46 = dns.name.IDNA_2008_UTS_46
+
+
+class Soft(Exception):
+    """Nobody knows; ask again later."""
+
+
+class Hard(Exception):
+    """There is no such name, or it has no such record."""
+
+
+class Resolver:
+    """Asks; remembers answers for their time to live and where it asks.  Belongs to one event loop."""
+
+    def __init__(self, environment: dict[bytes, bytes]) -> None:
+        """environment: its DNSCACHEIP is a server's address, perhaps with a port: a, a:port, [v6]:port."""
+        self._server = environment.get(b"DNSCACHEIP", b"")
+        self._resolver: dns.asyncresolver.Resolver | None = None
+        self._signature: tuple[int, ...] = ()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._backend = dns.asyncbackend.get_backend("asyncio")
+
+    async def mx(self, name: bytes) -> list[tuple[int, bytes]]:
+        """(preference, name) of each mail exchanger; the null MX's name is '.'.  Errors: Soft, Hard."""
+        records = await self._ask(name, dns.rdatatype.MX)
+        found = [(int(record.preference), _bytes_of(record.exchange)) for record in records]
+        return [(preference, exchange) for preference, exchange in found if exchange is not None]
+
+    async def a(self, name: bytes) -> list[bytes]:
+        """IPv4 addresses as text, in the answer's order.  Errors: Soft, Hard."""
+        return [record.address.encode("ascii") for record in await self._ask(name, dns.rdatatype.A)]
+
+    async def aaaa(self, name: bytes) -> list[bytes]:
+        """IPv6 addresses as text, in the answer's order.  Errors: Soft, Hard."""
+        return [record.address.encode("ascii") for record in await self._ask(name, dns.rdatatype.AAAA)]
+
+    async def _ask(self, name: bytes, kind: dns.rdatatype.RdataType) -> "dns.resolver.Answer":
+        question = _name_of(name)
+        try:
+            async with self._slots:
+                for _ in range(CNAMES):
+                    answer = await self._current().resolve(
+                        question, kind, raise_on_no_answer=False, search=False, backend=self._backend
+                    )
+                    if answer.rrset is not None:
+                        return answer
+                    if answer.canonical_name == question:
+                        raise Hard
+                    question = answer.canonical_name  # the server gave only the beginning of a chain
+        except dns.resolver.NXDOMAIN:
+            raise Hard from None
+        except (dns.exception.DNSException, OSError, ValueError):
+            raise Soft from None
+        raise Soft  # a chain without end: whoever made it may mend it
+
+    def _current(self) -> dns.asyncresolver.Resolver:
+        signature = () if self._server else _signature(RESOLV_CONF)
+        if self._resolver is None or signature != self._signature:
+            self._resolver = _resolver(self._server)
+            self._signature = signature
+        return self._resolver
+
+
+def _resolver(server: bytes) -> dns.asyncresolver.Resolver:
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    if server:
+        address, port = _address_and_port(server)
+        resolver.nameservers, resolver.port = [address], port
+    else:
+        try:
+            resolver.read_resolv_conf(RESOLV_CONF.decode("ascii"))
+        except (dns.exception.DNSException, OSError, ValueError):
+            resolver.nameservers = []
+        if not resolver.nameservers:
+            resolver.nameservers = ["127.0.0.1"]
+    resolver.timeout, resolver.lifetime = ONE_TRY, ALL_TRIES
+    resolver.use_edns(0, 0, PAYLOAD)
+    resolver.cache = dns.resolver.LRUCache(REMEMBERED)
+    return resolver
+
+
+def _address_and_port(server: bytes) -> tuple[str, int]:
+    """Errors: ValueError."""
+    text = server.decode("ascii")
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]:")
+        address = address.removesuffix("]")
+    elif text.count(":") == 1:
+        address, _, port = text.partition(":")
+    else:
+        address, port = text, ""
+    if port and not (port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536):
+        raise ValueError("DNSCACHEIP")
+    return address, int(port or PORT)
+
+
+def _signature(path: bytes) -> tuple[int, ...]:
+    try:
+        status = posix.stat(path)
+    except OSError:
+        return (0,)
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _name_of(name: bytes) -> dns.name.Name:
+    """A name as the DNS has it.  Errors: Hard for what can be no name: empty labels, 64 bytes, not UTF-8."""
+    labels = name.removesuffix(b".").split(b".")
+    try:
+        if name.isascii():
+            return dns.name.Name([*labels, b""]) if all(labels) else _no_name()
+        text = ".".join(label.decode("utf-8") for label in labels)
+        return dns.name.from_unicode(text.replace("\\", "\\\\"), idna_codec=_UTS_46)
+    except (dns.exception.DNSException, ValueError):
+        raise Hard from None
+
+
+def _no_name() -> dns.name.Name:
+    raise Hard
+
+
+def _bytes_of(name: dns.name.Name) -> bytes | None:
+    """A name of the DNS as bytes; None if it has bytes that would mean something else in there."""
+    labels = name.labels[:-1]
+    if any(b"." in label or min(label) <= 32 or max(label) == 127 for label in labels):
+        return None
+    return b".".join(labels) or b"."

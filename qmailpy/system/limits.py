@@ -1,0 +1,17 @@
+"""What the kernel lets this process have."""
+
+
+def open_files(most: int) -> int:
+    """Raise our limit of open descriptors as far as we may, at most to `most`.  Result: the limit now."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = most
+    wanted = max(soft, min(hard, most)) if soft != resource.RLIM_INFINITY else most
+    if wanted != soft:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        except (OSError, ValueError):
+            return int(soft)
+    return int(wanted)

@@ -1,0 +1,227 @@
+"""Residents: warm children that run a program of ours again and again without an exec.
+
+A resident child becomes its user once, for good, has closed every descriptor it inherited, and gets its work as one
+packet (a request, and descriptors beside it) on a socket of its own; it answers with one packet. Between two pieces of
+work it is put back into the state that an exec would have given: working directory, umask, environment, signals,
+alarm, descriptors. A busy child is never given a second piece of work: another one is forked. Only the parent ends a
+child, by closing its socket, after a short idle time.
+
+To the parent a child's answers are hostile bytes: it may have been taken over by the user it became.
+With system/process the only file that forks.
+"""
+
+import _socket
+import array
+import errno
+import gc
+import posix
+
+from qmailpy.system import descriptors, identity, process, signals, title
+from qmailpy.verdict import EXIT, TEMP, Die
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qmailpy.system.loop import Loop, Timer
+
+    Work = Callable[[bytes], bytes]
+    Done = Callable[["bytes | None"], None]
+
+PACKET_LIMIT = 128 << 10  # bytes of a request or answer; a socket's default buffer holds 208 kB
+IDLE = 5.0  # seconds that a child without work is kept
+_SOCKET_FD = 3  # where a child keeps its socket: the first number after its standard descriptors
+
+
+class Kind:
+    """What a child is: who it becomes, what it runs.
+
+    key: children of equal key are interchangeable; work(request) -> answer runs in the child, with the descriptors
+    that came with the request on 0, 1, ...; cwd: where it stands before each piece of work.
+    """
+
+    __slots__ = ("cwd", "gid", "key", "name", "uid", "work")
+
+    def __init__(self, key: tuple[object, ...], name: str, uid: int, gid: int, cwd: bytes, work: "Work") -> None:
+        """name: for ps."""
+        self.key, self.name, self.uid, self.gid, self.cwd, self.work = key, name, uid, gid, cwd, work
+
+
+class _Child:
+    __slots__ = ("done", "key", "pid", "socket", "timer")
+
+    def __init__(self, key: tuple[object, ...], pid: int, socket: _socket.socket) -> None:
+        self.key, self.pid, self.socket = key, pid, socket
+        self.done: Done | None = None
+        self.timer: Timer | None = None
+
+
+class Crew:
+    """All resident children of one parent."""
+
+    def __init__(self, loop: "Loop", most_idle: int = 64) -> None:
+        """most_idle: children kept without work; each has some 2 MB of its own."""
+        self._loop = loop
+        self._idle: dict[tuple[object, ...], list[_Child]] = {}
+        self._all: dict[int, _Child] = {}
+        self._idle_count = 0
+        self._most_idle = most_idle
+        self._buffer = bytearray(PACKET_LIMIT)  # one for all: a new one for each answer would cost two mmaps
+
+    def give(self, kind: Kind, request: bytes, passed: list[int], done: "Done") -> None:
+        """One piece of work, to an idle child of this kind or a new one.
+
+        done(answer) comes later; None: the child died, or answered nonsense.  The caller still owns the
+        descriptors in passed and may close them at once.
+        Errors: OSError where no child can be had (fork, descriptors) or the request is too large.
+        """
+        waiting = self._idle.get(kind.key)
+        while waiting:
+            child = waiting.pop()
+            self._idle_count -= 1
+            if child.timer is not None:
+                child.timer.cancel()
+                child.timer = None
+            if self._hand_over(child, request, passed, done):
+                return
+            self._end(child)
+        child = self._hire(kind)
+        if not self._hand_over(child, request, passed, done):
+            self._end(child)
+            raise OSError(errno.EPIPE, "a new resident child is gone already")
+
+    def _hand_over(self, child: _Child, request: bytes, passed: list[int], done: "Done") -> bool:
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", passed))] if passed else []
+        try:
+            child.socket.sendmsg([request], rights)
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        except OSError:
+            self._end(child)
+            raise
+        child.done = done
+        return True
+
+    def _hire(self, kind: Kind) -> _Child:
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        try:
+            pid = process.fork(lambda: _live(kind, theirs.fileno()))
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        posix.set_inheritable(ours.fileno(), False)
+        ours.setblocking(False)
+        child = _Child(kind.key, pid, ours)
+        self._all[pid] = child
+        self._loop.on_read(ours.fileno(), lambda: self._hear(child))
+        return child
+
+    def _hear(self, child: _Child) -> None:
+        try:
+            answer = bytes(self._buffer[: child.socket.recv_into(self._buffer)])
+        except BlockingIOError:
+            return
+        except OSError:
+            answer = b""
+        done, child.done = child.done, None
+        if not answer or done is None:  # dead, or speaking unasked
+            self._end(child)
+            if done is not None:
+                done(None)
+            return
+        if self._idle_count < self._most_idle:
+            self._idle.setdefault(child.key, []).append(child)
+            self._idle_count += 1
+            child.timer = self._loop.after(IDLE, lambda: self._dismiss(child))
+        else:
+            self._end(child)
+        done(answer)
+
+    def _dismiss(self, child: _Child) -> None:
+        waiting = self._idle.get(child.key, [])
+        if child in waiting:
+            waiting.remove(child)
+            self._idle_count -= 1
+            if not waiting:
+                del self._idle[child.key]
+        self._end(child)
+
+    def _end(self, child: _Child) -> None:
+        if child.socket.fileno() >= 0:
+            self._loop.forget(child.socket.fileno())
+            child.socket.close()
+
+    def ended(self, pid: int, ending: process.Ending) -> bool:
+        """Tell the crew that a process has ended.  Result: whether it was one of its own."""
+        del ending  # its socket says all there is to know
+        child = self._all.pop(pid, None)
+        if child is not None and child.done is not None:
+            self._hear(child)  # the last answer may still be in the socket
+        return child is not None
+
+    def dismiss_idle(self) -> None:
+        """End every child that has no work (a new version is installed, or the parent leaves)."""
+        for waiting in list(self._idle.values()):
+            for child in list(waiting):
+                if child.timer is not None:
+                    child.timer.cancel()
+                self._dismiss(child)
+
+
+def _live(kind: Kind, inherited: int) -> int:
+    """A child's life, from the fork to its parent's closing of the socket."""
+    signals.as_for_a_new_program()
+    null = posix.open(b"/dev/null", posix.O_RDWR)
+    process.arrange({0: null, 1: null, 2: null, _SOCKET_FD: inherited})
+    posix.set_inheritable(_SOCKET_FD, False)
+    process.close_above(_SOCKET_FD)
+    socket = _socket.socket(fileno=_SOCKET_FD)
+    umask = posix.umask(0o077)
+    posix.umask(umask)
+    posix.chdir(kind.cwd)
+    identity.become(kind.uid, kind.gid)
+    title.set_title(kind.name)
+    clean = process.environment()
+    gc.freeze()
+    buffer = bytearray(PACKET_LIMIT)
+    while received := _receive(socket, buffer):
+        request, passed = received
+        process.arrange(dict(enumerate(passed)))
+        for descriptor in passed:
+            if descriptor > _SOCKET_FD:
+                posix.close(descriptor)
+        try:
+            answer = kind.work(request)
+        except Die as death:
+            descriptors.say(death.text)
+            answer = bytes((death.code,))
+        finally:
+            null = posix.open(b"/dev/null", posix.O_RDWR)
+            process.arrange({0: null, 1: null, 2: null})
+            process.close_above(_SOCKET_FD)
+            signals.as_for_a_new_program()
+        posix.environ.clear()
+        posix.environ.update(clean)
+        posix.umask(umask)
+        posix.chdir(kind.cwd)
+        socket.send(answer)
+    return 0
+
+
+def _receive(socket: _socket.socket, buffer: bytearray) -> tuple[bytes, list[int]] | None:
+    """The next request and its descriptors; None when the parent has closed the socket."""
+    numbers = array.array("i")
+    try:
+        length, controls, flags, _ = socket.recvmsg_into([buffer], _socket.CMSG_SPACE(4 * numbers.itemsize))
+    except OSError:
+        return None
+    for level, sort, content in controls:
+        if level == _socket.SOL_SOCKET and sort == _socket.SCM_RIGHTS:
+            numbers.frombytes(content[: len(content) - len(content) % numbers.itemsize])
+    if not length:
+        return None
+    if flags & (_socket.MSG_TRUNC | _socket.MSG_CTRUNC):
+        raise Die(TEMP, b"request too large", EXIT[TEMP])
+    return bytes(buffer[:length]), list(numbers)

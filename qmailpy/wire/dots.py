@@ -1,0 +1,105 @@
+"""Lines on the wire of SMTP and back: the only place for CR LF and for dots, in both directions.
+
+Outward, Encoder: stored lines become lines that end CR LF, a line that begins with a dot gets another one, a line
+with a lone dot ends it all. What leaves has no CR and no LF but in CR LF pairs, so every receiver, however lenient,
+sees exactly one end of data (spec/11-attacks.md 1.2; RFC 5321 4.5.2).
+Inward, Decoder: only CR LF . CR LF is the end; a bare LF is refused.
+Neither looks at anything else: NUL and 8-bit bytes pass. Used by remote/ and receive/.
+"""
+
+END = b".\r\n"  # after a complete line: the end of data
+_END_LINE = b"\r\n.\r\n"
+
+
+class Encoder:
+    """A stored message, in pieces of any size, as the bytes after DATA's reply.
+
+    A line ends at LF; a CR directly before it belongs to it. Any other CR becomes a space: as a line end it would
+    make lines, header fields and ends of header that nobody has checked. A run of CRs counts as one. A last line
+    without LF gets one.
+    """
+
+    __slots__ = ("_cr", "_line_start")
+
+    def __init__(self) -> None:
+        """At the beginning of a message."""
+        self._line_start = True  # what was put out so far ends with CR LF, or is nothing
+        self._cr = False  # a CR came last: part of a line end, or a space
+
+    def feed(self, piece: bytes) -> bytes:
+        """The bytes to send for this piece; a CR at its end waits for what follows."""
+        if self._cr:
+            piece = b"\r" + piece
+            self._cr = False
+        if b"\r" in piece:
+            piece = self._without_bare_cr(piece)
+        if not piece:
+            return b""
+        encoded = piece.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
+        if self._line_start and piece.startswith(b"."):
+            encoded = b"." + encoded
+        self._line_start = piece.endswith(b"\n")
+        return encoded
+
+    def _without_bare_cr(self, piece: bytes) -> bytes:
+        while b"\r\r" in piece:  # a run has half its length after each turn: 16 turns for 64 kB
+            piece = piece.replace(b"\r\r", b"\r")
+        if piece.endswith(b"\r"):
+            self._cr = True
+            piece = piece[:-1]
+        return piece.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+
+    def finish(self) -> bytes:
+        """The last bytes, the end of data among them."""
+        return END if self._line_start and not self._cr else b"\r\n" + END
+
+
+class BareLineFeed(Exception):
+    """The peer sent a LF without a CR: what it means to others is not known, so nothing of it is taken."""
+
+
+class Decoder:
+    """The bytes after our 354, in pieces of any size, as the message to store: lines end LF, dots removed.
+
+    A bare CR stays in the message; Encoder never puts one out again.
+    """
+
+    __slots__ = ("_began", "_held", "done", "rest")
+
+    def __init__(self) -> None:
+        """At the beginning of the data, which is the beginning of a line."""
+        self._held = b"\r\n"  # as if a line had just ended: bytes that may be the beginning of the end
+        self._began = False
+        self.done = False
+        self.rest = b""  # once done: what came after the end
+
+    def feed(self, piece: bytes) -> bytes:
+        """The bytes to store for this piece.  Errors: BareLineFeed; nothing more may be fed then."""
+        assert not self.done
+        came = self._held + piece
+        at = came.find(_END_LINE)
+        if at >= 0:
+            self.done = True
+            self.rest = came[at + len(_END_LINE) :]
+            self._held = b""
+            lines = came[: at + 2]
+        else:
+            self._held = _beginning_of_end(came)
+            lines = came[: len(came) - len(self._held)]
+        if not lines:
+            return b""
+        if lines.count(b"\n") != lines.count(b"\r\n"):
+            raise BareLineFeed
+        stored = lines.replace(b"\r\n.", b"\r\n").replace(b"\r\n", b"\n")
+        if not self._began:  # the line end before the first line was ours
+            self._began = True
+            return stored[1:]
+        return stored
+
+
+def _beginning_of_end(came: bytes) -> bytes:
+    """The longest end of these bytes with which the end of data may begin."""
+    for length in range(min(len(_END_LINE) - 1, len(came)), 0, -1):
+        if came.endswith(_END_LINE[:length]):
+            return _END_LINE[:length]
+    return b""

@@ -1,0 +1,126 @@
+"""What happens around every test: root's tests in machines of their own, one place for files, nothing left behind.
+
+The list of what was skipped and why stands at the end of every run.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+
+from tests import leftovers, namespaces
+from tests.places import ROOMS, Place
+from tests.support import wait_for
+
+_REFUSAL = pytest.StashKey[str]()
+_BASE = pytest.StashKey[str]()
+
+
+# Examples are the same in every run, and so is what a red test says; `make fuzz` looks further
+hypothesis.settings.register_profile("house", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=10000, database=None)
+hypothesis.settings.load_profile("house")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """All files of this session below one directory on a real file system: $TMPDIR is there too."""
+    if not config.option.basetemp:
+        config.stash[_BASE] = config.option.basetemp = tempfile.mkdtemp(prefix="qmailpy-tests-", dir="/var/tmp")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """And nothing of it stays."""
+    if base := config.stash.get(_BASE, ""):
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """A test marked root runs in namespaces of its own; its reports are shown as if it had run here."""
+    if item.get_closest_marker("root") is None or namespaces.inside():
+        return None
+    config = item.config
+    if _REFUSAL not in config.stash:
+        config.stash[_REFUSAL] = namespaces.refusal()
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    if reason := config.stash[_REFUSAL]:
+        reports = [told(item, "skipped", (*item.location[:2], f"Skipped: {reason}"))]
+    else:
+        data, output = namespaces.run(item.nodeid, os.path.join(config.option.basetemp, "machine"))
+        reports = [pytest.TestReport._from_json(one) for one in data]
+        if not any(report.when == "teardown" for report in reports):
+            reports.append(told(item, "failed", f"the test did not come to its end:\n{output}"))
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    item.session._setupstate.teardown_exact(nextitem)  # what the test before left up for this one's module
+    return True
+
+
+def told(item: pytest.Item, outcome: Any, words: Any) -> pytest.TestReport:
+    """A report about a test that did not run here."""
+    return pytest.TestReport(item.nodeid, item.location, {}, outcome, words, "call" if outcome == "failed" else "setup")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Inside, every report also goes out to the session that started us."""
+    if namespaces.inside():
+        line = json.dumps(report._to_json()) + "\n"
+        os.write(int(os.environ[namespaces.REPORTS]), line.encode())
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
+    """What was skipped, and why: the last thing that make test says."""
+    yield
+    if namespaces.inside():
+        return
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        words = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[words.removeprefix("Skipped: ")] += 1
+    terminalreporter.section("what was skipped, and why")
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"{count:4} of them: {reason}")
+    if not reasons:
+        terminalreporter.write_line("nothing")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_stays_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No process of ours lives on, nothing lies in $TMPDIR (or, in a machine of its own, in /tmp)."""
+    base = str(tmp_path_factory.getbasetemp())
+    os.chmod(base, 0o711)  # the embedded homes of an ordinary user lie below it when root runs the tests
+    temporary = os.path.join(base, "tmpdir")
+    os.mkdir(temporary, 0o1777)
+    os.chmod(temporary, 0o1777)
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = tempfile.tempdir = temporary
+    yield
+    if before is None:
+        del os.environ["TMPDIR"]
+    else:
+        os.environ["TMPDIR"] = before
+    tempfile.tempdir = None
+    left = [f"{temporary}/{name}" for name in os.listdir(temporary)]
+    if namespaces.inside():
+        left += namespaces.strangers()
+    marks = [base, *(["/var/qmail"] if namespaces.inside() else [])]
+    with contextlib.suppress(AssertionError):  # what has just been told to end may take a moment
+        wait_for(lambda: not leftovers.processes(marks), "the end of all processes", 5)
+    left += leftovers.processes(marks)
+    assert not left, "the tests left behind:\n" + "\n".join(left)
+
+
+@pytest.fixture(params=ROOMS)
+def place(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Place]:
+    """A home with one user, each time in every way to live: embedded or classic, resident or always exec'ed."""
+    with contextlib.closing(request.param.make(str(tmp_path))) as found:
+        yield found

@@ -1,0 +1,161 @@
+"""Envelopes, todo files and results: both directions, whole and byte by byte."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qmailpy.wire import envelope
+from qmailpy.wire.envelope import Envelope, EnvelopeError, Reader
+
+addresses = st.binary(max_size=40).map(lambda raw: raw.replace(b"\0", b""))
+envelopes = st.builds(Envelope, addresses, st.lists(addresses, max_size=6))
+
+
+def read(content: bytes, pieces: list[int] | None = None) -> Reader:
+    reader = Reader()
+    at = 0
+    for size in pieces or []:
+        reader.feed(content[at : at + size])
+        at += size
+    reader.feed(content[at:])
+    return reader
+
+
+@given(envelopes, st.lists(st.integers(min_value=0, max_value=9), max_size=12))
+def test_what_is_written_is_read_however_it_is_cut(sent: Envelope, pieces: list[int]) -> None:
+    assert read(sent.encode(), pieces).result() == sent
+
+
+@given(envelopes)
+def test_byte_by_byte_is_the_same_as_whole(sent: Envelope) -> None:
+    assert read(sent.encode(), [1] * 500).result() == sent
+
+
+@given(envelopes)
+def test_every_shorter_one_is_cut_off(sent: Envelope) -> None:
+    content = sent.encode()
+    for length in range(len(content)):
+        with pytest.raises(EnvelopeError) as caught:
+            read(content[:length]).result()
+        assert caught.value.code == 54
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_read_or_refused_and_the_same_whole_or_byte_by_byte(content: bytes) -> None:
+    outcomes = []
+    for pieces in ([], [1] * 60):
+        try:
+            outcomes.append(("read", read(content, pieces).records()))
+        except EnvelopeError as error:
+            outcomes.append(("refused", error.code))  # type: ignore[arg-type]
+    assert outcomes[0] == outcomes[1]
+
+
+@given(envelopes, st.binary(max_size=30))
+def test_what_follows_the_last_nul_is_ignored(sent: Envelope, more: bytes) -> None:
+    reader = read(sent.encode() + more)
+    reader.feed(more)
+    assert reader.result() == sent
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"X", 91),
+        (b"\0", 91),
+        (b"T", 91),
+        (b"Fa\0F", 91),
+        (b"Fa\0Tb\0x", 91),
+        (b"F" + b"a" * 1003, 11),
+        (b"F" + b"a" * 1003 + b"\0", 11),
+        (b"Fa\0T" + b"b" * 1003, 11),
+    ],
+)
+def test_what_is_no_envelope_is_refused_as_soon_as_it_is_certain(content: bytes, code: int) -> None:
+    with pytest.raises(EnvelopeError) as caught:
+        read(content)
+    assert caught.value.code == code
+    assert caught.value.text
+
+
+def test_an_address_of_1002_bytes_is_the_longest() -> None:
+    sent = Envelope(b"a" * 1002, [b"b" * 1002])
+    assert read(sent.encode()).result() == sent
+
+
+def test_no_recipients_and_no_sender_are_legal() -> None:
+    assert read(b"F\0\0").result() == Envelope(b"", [])
+    assert read(b"F\0T\0\0").result() == Envelope(b"", [b""])
+
+
+def test_a_million_short_recipients_take_no_more_memory_than_their_bytes() -> None:
+    reader = Reader()
+    reader.feed(b"Fa\0")
+    for _ in range(100):
+        reader.feed(b"Tb\0" * 10000)
+    assert reader.size == 3 + 3_000_000
+    reader.feed(b"\0")
+    assert len(reader.records()) == reader.size
+
+
+def test_a_nul_in_an_address_cannot_be_written() -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        Envelope(b"a\0b", []).encode()
+    with pytest.raises(ValueError, match="NUL"):
+        Envelope(b"", [b"a\0Tb"]).encode()
+
+
+@given(envelopes, st.integers(0, 2**32), st.integers(0, 2**40))
+def test_a_todo_file_says_who_and_what(sent: Envelope, uid: int, pid: int) -> None:
+    todo = envelope.decode_todo(envelope.encode_todo(uid, pid, read(sent.encode()).records()))
+    assert todo is not None
+    assert (todo.uid, todo.pid, todo.sender, todo.recipients) == (uid, pid, sent.sender, sent.recipients)
+
+
+def test_a_todo_file_is_byte_exact() -> None:
+    records = read(Envelope(b"sender@x.y", [b"b@remote.example", b"joe@mail.example.com"]).encode()).records()
+    assert (
+        envelope.encode_todo(0, 23644, records)
+        == b"u0\0p23644\0Fsender@x.y\0Tb@remote.example\0Tjoe@mail.example.com\0"
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"u0\0p1\0", b"u0\0p1\0Fa", b"u0\0p1\0Fa\0Xb\0", b"u0\0Tb\0Fa\0", b"\0"])
+def test_a_todo_file_that_is_cut_off_or_strange_is_refused(content: bytes) -> None:
+    assert envelope.decode_todo(content) is None
+
+
+@given(st.binary(max_size=80))
+def test_no_todo_file_breaks_its_reader(content: bytes) -> None:
+    envelope.decode_todo(content)
+
+
+def test_parameters_in_p_records_are_skipped() -> None:
+    todo = envelope.decode_todo(b"u7\0p12 BODY=8BITMIME\0Fa\0Tb\0pNOTIFY=NEVER\0Tc\0")
+    assert todo is not None
+    assert (todo.uid, todo.pid, todo.recipients) == (7, 12, [b"b", b"c"])
+
+
+@pytest.mark.parametrize(
+    ("code", "custom", "text"),
+    [
+        (0, b"", b""),
+        (11, b"", b"Denvelope address too long for qq (#5.1.3)"),
+        (31, b"", b"Dmail server permanently rejected message (#5.3.0)"),
+        (35, b"", b"Dqq permanent problem (#5.3.0)"),
+        (40, b"", b"Dqq permanent problem (#5.3.0)"),
+        (41, b"", b"Zqq temporary problem (#4.3.0)"),
+        (54, b"", b"Zqq read error (#4.3.0)"),
+        (71, b"", b"Zmail server temporarily rejected message (#4.3.0)"),
+        (82, b"Dno (#5.7.1)", b"Dno (#5.7.1)"),
+        (82, b"Xno", b"Zqq temporary problem (#4.3.0)"),
+        (82, b"D", b"Zqq temporary problem (#4.3.0)"),
+        (115, b"", b"Denvelope address too long for qq (#5.1.3)"),
+        (1, b"", b"Zqq temporary problem (#4.3.0)"),
+        (111, b"", b"Zqq temporary problem (#4.3.0)"),
+        (120, b"", b"Zunable to exec qq (#4.3.0)"),
+        (255, b"", b"Zqq temporary problem (#4.3.0)"),
+    ],
+)
+def test_an_exit_code_has_its_sentence(code: int, custom: bytes, text: bytes) -> None:
+    assert envelope.result_text(code, custom) == text
