@@ -218,7 +218,7 @@ def tell_how_to_go_on(home: bytes, name: bytes) -> None:
     """What to type next."""
     shown, user = os.fsdecode(home), os.fsdecode(name)
     say(f"\nIt runs. More mail, from another terminal:\n    echo hello | {shown}/bin/sendmail {user}")
-    say(f"    echo oh dear | {shown}/bin/sendmail nonexistent@localhost      (bounces)")
+    say(f"    echo oh dear | {shown}/bin/sendmail nonexistent      (bounces)")
     say(f"What is in the queue: {shown}/bin/qmail-qread     How all is set: {shown}/bin/qmail-showctl")
     say(f"The user's .qmail files: {shown}/home/     Aliases: {shown}/alias/     Control files: {shown}/control/")
     say("Ctrl-C ends it; the queue stays for the next time.\n")

@@ -75,6 +75,12 @@ def steps(name: bytes) -> tuple[tuple[str, bytes], ...]:
 LISTS = ("locals", "rcpthosts")  # control files that get the name as one entry more
 
 
+def localhosts(home: Home) -> tuple[bytes, ...]:
+    """What mail for user@localhost is for: as it stands, and as qmail-inject completes it (spec/07 5 rule 8)."""
+    domain = control.line_or_me(home, "defaultdomain", b"")
+    return (b"localhost", b"localhost." + domain) if domain else (b"localhost",)
+
+
 def put_all(home: Home, name: bytes) -> None:
     """All that config-fast writes, in silence."""
     for file, value in steps(require_name(name)):

@@ -277,9 +277,10 @@ def _fill(home: Home, who: owners.Owners, name: bytes) -> None:
         if not os.path.exists(home.control(b"embedded")):
             write_file(home.control(b"embedded"), EMBEDDED, 0o644, uid, gid)
         if not os.path.exists(home.control(b"me")):
-            for list_name in naming.LISTS:
-                naming.append(home, list_name, b"localhost")
             naming.put_all(home, name)
+            for host in naming.localhosts(home):
+                for list_name in naming.LISTS:
+                    naming.append(home, list_name, host)
         for alias in ALIASES:
             path = home.at(b"alias", b".qmail-" + alias)
             if alias != user and not os.path.lexists(path):

@@ -76,6 +76,7 @@ _MORE_ALONE = (
 # what is in our control/ and not in C qmail's
 OURS = {
     b"embedded": b"This home lives the embedded way: one uid has every role.",
+    b"queuebytes": b"Largest message that is taken into the queue, in bytes; 0 for any.",
     b"samples": b"Examples that explain each control file; nothing reads them.",
 }
 

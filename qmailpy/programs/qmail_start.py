@@ -80,15 +80,17 @@ class Starter:
 
 def _refuse_unsafe(home: Home) -> None:
     """Root runs nothing from a home that others can write."""
-    for name in (b".", b"bin", b"lib", b"control", b"users"):
+    for path in (home.path, *(home.at(name) for name in (b"bin", b"lib", b"control", b"users"))):
         try:
-            status = posix.stat(home.at(name))
+            status = posix.stat(path)
         except FileNotFoundError:
+            if path == home.path:
+                raise Die(TEMP, b"there is no home " + path + b" (is QMAILHOME right? see make setup)") from None
             continue
         except OSError as error:
-            raise Die(TEMP, b"unable to stat " + home.at(name) + b": " + words(error)) from None
+            raise Die(TEMP, b"unable to stat " + path + b": " + words(error)) from None
         if status.st_uid != 0 or status.st_mode & _OTHERS_MAY_WRITE:
-            raise Die(TEMP, b"others can write " + home.at(name) + b"; say chown root, chmod go-w")
+            raise Die(TEMP, b"others can write " + path + b"; say chown root, chmod go-w")
 
 
 def _pipe() -> tuple[int, int]:

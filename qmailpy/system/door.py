@@ -63,12 +63,16 @@ def listen(path: bytes) -> _socket.socket:
     except FileNotFoundError:
         pass
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    with _short(temporary) as name:
-        listener.bind(name)
-    posix.chmod(temporary, 0o666)
-    listener.listen(BACKLOG)
-    listener.setblocking(False)
-    posix.rename(temporary, path)
+    try:
+        with _short(temporary) as name:
+            listener.bind(name)
+        posix.chmod(temporary, 0o666)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+        posix.rename(temporary, path)
+    except BaseException:
+        listener.close()
+        raise
     return listener
 
 

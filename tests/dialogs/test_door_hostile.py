@@ -173,6 +173,29 @@ def test_an_envelope_without_end_is_refused(home: str, door: Door) -> None:
     still_open(home, door)
 
 
+def test_thousands_of_tiny_frames_are_heard_and_hold_nobody_up(home: str, door: Door) -> None:
+    tiny = wire.frame(b"m", b"x") * 200_000
+    connection = call(home)
+    connection.setblocking(False)
+    connection.sendall(HELLO)
+    sent = turns = 0
+    while sent < len(tiny):
+        try:
+            sent += connection.send(tiny[sent : sent + 65536])
+        except BlockingIOError:
+            turns += 1
+            if turns % 50 == 1 and turns < 500:
+                assert queue(home) == (0, b"")
+    connection.settimeout(30)
+    connection.sendall(conversation(b"")[len(HELLO) :])
+    reply = answer(connection)
+    connection.close()
+    assert reply is not None
+    assert reply.code == 0
+    assert max(queued(home), key=lambda message: len(message.body)).body == b"x" * 200_000
+    assert door.process.poll() is None
+
+
 def test_who_does_not_read_his_answers_is_read_no_more_and_others_are_served(home: str, door: Door) -> None:
     connection = call(home)
     connection.setblocking(False)

@@ -1,5 +1,6 @@
 """qmail-queue, the real program, against a real door: exit codes, sentences, and what is in the queue then."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -11,6 +12,8 @@ import pytest
 from qmailpy.wire.envelope import Envelope
 from tests.queue_support import (
     ENVELOPE,
+    INTERPRETER,
+    LIBRARY,
     MESSAGE,
     RECIPIENT,
     SENDER,
@@ -195,6 +198,26 @@ def test_non_blocking_descriptors_are_waited_for(home: str) -> None:
         os.close(end)
     assert process.communicate()[1] == b""
     assert queued(home)[0].body == MESSAGE
+
+
+def test_a_day_without_end_is_52(home: str) -> None:
+    changed = f"""
+import sys
+sys.path.insert(0, {LIBRARY!r})
+from qmailpy.programs import qmail_queue, start
+qmail_queue.DEATH = 0.2
+start("qmail-queue", {home!r})
+"""
+    with open_door(home):
+        for size in (10, 2_000_000):  # waiting before the door is called, and in the middle of a long message
+            process = subprocess.Popen([INTERPRETER, "-IS", "-c", changed], stdin=subprocess.PIPE)
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(bytes(size))
+            assert wait_for_exit(process) == 52
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+        wait_for(lambda: is_empty(home), "an empty queue")
 
 
 def test_no_home_is_61(tmp_path: object) -> None:

@@ -74,7 +74,7 @@ def prepare(place: Place) -> str:
     os.mkfifo(f"{folder}/go")
     write(f"{folder}/program", PROBE, 0o755)
     give(folder, place.uid, place.gid)
-    place.user_file(".qmail-probe-default", f"|{folder}/program {folder}\n")
+    place.user_file(".qmail-probe-default", f"|exec {folder}/program {folder}\n")
     return folder
 
 

@@ -280,7 +280,7 @@ class Door:
         self._hear_signals()
         self._stopping = True
         for session in list(self.sessions):
-            session.watch()
+            session.resume()
             if session.is_idle:
                 session.close()
         self._taking.is_running = False

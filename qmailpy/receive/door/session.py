@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qmailpy.receive.door.server import Door
     from qmailpy.system.door import Peer
 
+_AT_ONCE = 64  # frames heard before others are: a stranger's 65536 bytes can hold 13,000 of them
 _SMALL = 256 << 10  # bytes of a message that are kept in memory; more go to mess/ as they come
 _MEMORY, _TOO_LONG, _BUG, _IDLE = 51, 52, 81, 72  # exit codes
 
@@ -41,6 +42,7 @@ class Session:
         "_reader",
         "_since",
         "_touched",
+        "_waiting",
     )
 
     def __init__(self, door: "Door", connection: _socket.socket, peer: "Peer") -> None:
@@ -50,6 +52,7 @@ class Session:
         self._reader = wire.FrameReader()
         self._out = b""  # of an answer
         self._busy = False  # a job of ours is with the pool
+        self._waiting = False  # more has been heard than may be taken at once
         self._last = False  # hang up after the answer
         self._touched = self._since = clock.monotonic()  # heard something; the message began
         self._held = 0  # bytes that admission counts for us
@@ -82,12 +85,20 @@ class Session:
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(error)
 
+    def resume(self) -> None:
+        """Go on with what has been heard; also after the loop has become another one."""
+        try:
+            self._waiting = False
+            self._advance()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(error)
+
     def watch(self) -> None:
-        """Tell the loop what we wait for; also after the loop has become another one."""
+        """Tell the loop what we wait for."""
         if self._connection is None:
             return
         number = self._connection.fileno()
-        listening = not (self._busy or self._out)
+        listening = not (self._busy or self._out or self._waiting)
         self._door.loop.on_read(number, self.on_readable if listening else None)
         self._door.loop.on_write(number, self.on_writable if self._out else None)
 
@@ -148,12 +159,17 @@ class Session:
         self._advance()
 
     def _advance(self) -> None:
+        left = _AT_ONCE
         try:
-            while not (self._busy or self._out or self._connection is None):
+            while not (self._busy or self._out or self._waiting or self._connection is None):
                 frame = self._reader.next()
                 if frame is None:
                     break
                 self._take(*frame)
+                left -= 1
+                if left == 0:
+                    self._waiting = True
+                    self._door.loop.after(0.0, self.resume)
         except wire.Refusal as refusal:
             self._refuse(refusal.code, refusal.text)
         except wire.DoorError as error:

@@ -28,7 +28,7 @@ def test_every_entry_of_the_layout_is_there(home: Installed) -> None:
 
 def test_it_can_take_mail_for_its_user_and_for_localhost(home: Installed) -> None:
     assert read(home.at("control/me")) == b"mx.example.org\n"
-    assert read(home.at("control/locals")) == b"localhost\nmx.example.org\n"
+    assert read(home.at("control/locals")) == b"mx.example.org\nlocalhost\nlocalhost.example.org\n"
     assert b"embedded" in read(home.at("control/embedded"))
     assert sorted(os.listdir(home.at("home/Maildir"))) == ["cur", "new", "tmp"]
     assert read(home.at("alias/.qmail-postmaster")).startswith(b"&")
