@@ -15,6 +15,7 @@ from qmailpy.disk.home import Home
 from qmailpy.programs import run
 from qmailpy.rules.local_report import local_report, shorten
 from qmailpy.skeletons import address
+from qmailpy.skeletons.outcome import Outcome
 from qmailpy.skeletons.renewal import RESUMED
 from qmailpy.skeletons.spawner import WIDE_WORD, Spawner
 from qmailpy.system import descriptors, identity, process, title
@@ -30,33 +31,9 @@ if TYPE_CHECKING:
 
     Reporter = Callable[[bytes, bytes], None]
 
+KILLED = 9  # how a resident child that died instead of answering is taken to have ended
 BUG, AS_ROOT = 112, 113  # lspawn's own exit codes (spec/03 5)
 CANNOT_EXEC_NOW, CANNOT_EXEC = 120, 126
-
-
-class _Delivery:
-    """One qmail-local under way: what it said so far, and how it ended."""
-
-    def __init__(self, report: "Reporter") -> None:
-        self._report = report
-        self._output = b""
-        self._eof = False
-        self._ending: tuple[int, int] | None = None  # exit code, signal
-
-    def hear(self, piece: bytes) -> None:
-        """More of its output; empty: everybody has closed the pipe."""
-        self._output = shorten(self._output + piece)
-        self._eof = self._eof or not piece
-        self._settle()
-
-    def end(self, code: int, signal: int) -> None:
-        """It has ended."""
-        self._ending = (code, signal)
-        self._settle()
-
-    def _settle(self) -> None:
-        if self._eof and self._ending is not None:
-            self._report(*local_report(*self._ending, self._output))
 
 
 class Lspawn:
@@ -68,7 +45,7 @@ class Lspawn:
         self._default = argv[1]
         self._spawner = Spawner(home, argv)
         self._crew = Crew(self._spawner.loop)
-        self._executed: dict[int, _Delivery] = {}
+        self._executed: dict[int, Outcome] = {}
         asker = home.roles.account("qmailp")
         self._lookup = Kind(("lookup",), "qmail-getpw", asker.uid, asker.gid, home.path, self._look_up)
         self._getpw = home.program("qmail-getpw")
@@ -122,13 +99,13 @@ class Lspawn:
             report(b"Z", b"Unable to run qmail-getpw.\n")
             return
         if answer[0]:
-            report(*local_report(answer[0], 0, b""))
+            report(*local_report(b"", answer[0], 0))
             return
         user = getpw.decode(answer[1:])
         if user is None:
-            report(*local_report(BUG, 0, b""))
+            report(*local_report(b"", BUG, 0))
         elif user.uid == 0:
-            report(*local_report(AS_ROOT, 0, b""))
+            report(*local_report(b"", AS_ROOT, 0))
         else:
             words = [user.name, user.home, local, user.dash, user.ext, domain, sender, self._default]
             self._become_and_deliver(user, [b"bin/qmail-local", b"--", *words], message, report)
@@ -136,36 +113,29 @@ class Lspawn:
     # 2. deliver as him
 
     def _become_and_deliver(self, user: User, argv: list[bytes], message: int, report: "Reporter") -> None:
-        delivery = _Delivery(report)
-        read_end, write_end = posix.pipe2(posix.O_CLOEXEC)
+        outcome = Outcome(self._spawner.loop, shorten, local_report, report)
         try:
             if self._spawner.is_ours(self._local):
-                kind = Kind(
-                    (user.uid, user.gid, user.home), "qmail-local", user.uid, user.gid, self._home.path, self._run_local
-                )
                 self._crew.give(
-                    kind,
+                    Kind(
+                        (user.uid, user.gid, user.home),
+                        "qmail-local",
+                        user.uid,
+                        user.gid,
+                        self._home.path,
+                        self._run_local,
+                    ),
                     b"\0".join(argv),
-                    [message, write_end, write_end],
-                    lambda answer: delivery.end(*((answer[0], 0) if answer else (0, 9))),
+                    [message, outcome.write_end, outcome.write_end],
+                    lambda answer: outcome.end(*((answer[0], 0) if answer else (0, KILLED))),
                 )
             else:
-                pid = process.fork(lambda: self._exec_local(user, argv, message, write_end))
-                self._executed[pid] = delivery
+                pid = process.fork(lambda: self._exec_local(user, argv, message, outcome.write_end))
+                self._executed[pid] = outcome
         except OSError:
-            posix.close(read_end)
+            outcome.forget()
             raise
-        finally:
-            posix.close(write_end)
-
-        def hear() -> None:
-            piece = posix.read(read_end, descriptors.READ_SIZE)
-            if not piece:
-                self._spawner.loop.forget(read_end)
-                posix.close(read_end)
-            delivery.hear(piece)
-
-        self._spawner.loop.on_read(read_end, hear)
+        outcome.begun()
 
     def _run_local(self, request: bytes) -> bytes:
         """Runs in a resident child that is the user: the answer is the exit code."""

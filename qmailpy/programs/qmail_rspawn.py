@@ -16,8 +16,9 @@ import posix
 from qmailpy.disk import tcpto
 from qmailpy.disk.home import Home
 from qmailpy.rules.report import reduce
+from qmailpy.skeletons.outcome import Outcome
 from qmailpy.skeletons.spawner import Spawner
-from qmailpy.system import descriptors, process, signals, title
+from qmailpy.system import process, signals, title
 from qmailpy.wire.delivery import Command
 
 TYPE_CHECKING = False
@@ -32,31 +33,6 @@ IDLE = 60.0  # seconds that a worker without conversations is kept: it has 20 MB
 OUTPUT_LIMIT = 64 << 10  # bytes of qmail-remote's report that are kept
 ANSWER_LIMIT = 128 << 10  # bytes of a worker's packet
 TEMPORARY_EXIT, KILLED = 111, 9
-
-
-class _Executed:
-    """One qmail-remote that really runs: what it said so far, and how it ended."""
-
-    def __init__(self, report: "Reporter") -> None:
-        self._report = report
-        self._output = b""
-        self._eof = False
-        self._ending: process.Ending | None = None
-
-    def hear(self, piece: bytes) -> None:
-        """More output; empty: its end."""
-        self._output = (self._output + piece)[:OUTPUT_LIMIT]
-        self._eof = self._eof or not piece
-        self._settle()
-
-    def end(self, ending: process.Ending) -> None:
-        """It has ended."""
-        self._ending = ending
-        self._settle()
-
-    def _settle(self) -> None:
-        if self._eof and self._ending is not None:
-            self._report(*reduce(self._output, self._ending.code, self._ending.signal))
 
 
 class _Worker:
@@ -75,7 +51,7 @@ class Rspawn:
         """argv: qmail-rspawn's."""
         self._home = home
         self._spawner = Spawner(home, argv)
-        self._executed: dict[int, _Executed] = {}
+        self._executed: dict[int, Outcome] = {}
         self._worker: _Worker | None = None
         self._serial = 0
 
@@ -155,12 +131,11 @@ class Rspawn:
     # somebody else's
 
     def _execute(self, program: bytes, host: bytes, command: Command, message: int, report: "Reporter") -> None:
-        read_end, write_end = posix.pipe2(posix.O_CLOEXEC)
         argv = [b"qmail-remote", host, command.sender, command.recipient]
-        executed = _Executed(report)
+        outcome = Outcome(self._spawner.loop, _first_part, reduce, report)
 
         def child() -> int:
-            process.arrange({0: message, 1: write_end, 2: write_end})
+            process.arrange({0: message, 1: outcome.write_end, 2: outcome.write_end})
             process.close_above(2)
             try:
                 process.execute(program, argv, process.environment())
@@ -168,25 +143,19 @@ class Rspawn:
                 return TEMPORARY_EXIT  # also where it is missing: mail waits for it to come back
 
         try:
-            self._executed[process.fork(child)] = executed
+            self._executed[process.fork(child)] = outcome
         except OSError:
-            posix.close(read_end)
+            outcome.forget()
             raise
-        finally:
-            posix.close(write_end)
-
-        def hear() -> None:
-            piece = posix.read(read_end, descriptors.READ_SIZE)
-            if not piece:
-                self._spawner.loop.forget(read_end)
-                posix.close(read_end)
-            executed.hear(piece)
-
-        self._spawner.loop.on_read(read_end, hear)
+        outcome.begun()
 
     def _ended(self, pid: int, ending: process.Ending) -> None:
         if pid in self._executed:
-            self._executed.pop(pid).end(ending)
+            self._executed.pop(pid).end(ending.code, ending.signal)
+
+
+def _first_part(output: bytes) -> bytes:
+    return output[:OUTPUT_LIMIT]
 
 
 def _work(home: Home, inherited: int) -> int:

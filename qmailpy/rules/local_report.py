@@ -30,7 +30,7 @@ def shorten(output: bytes) -> bytes:
     return output if len(output) <= OUTPUT_LIMIT else output[:_KEPT] + _TOO_LONG
 
 
-def local_report(code: int, signal: int, output: bytes) -> tuple[bytes, bytes]:
+def local_report(output: bytes, code: int, signal: int) -> tuple[bytes, bytes]:
     """Letter and text.  code: exit code of qmail-local, 0..255; signal: > 0 if it was killed."""
     if signal:
         fixed: bytes | None = CRASHED

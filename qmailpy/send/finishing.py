@@ -1,6 +1,6 @@
 """From the last recipient to nothing: bounce, end msg, info/N away, mess/N away (spec/02 6, S5 -> S2 -> S1)."""
 
-from collections import deque
+from itertools import islice
 
 from qmailpy.disk.queue.recipients import Trouble
 from qmailpy.disk.queue.sending import Queue
@@ -22,14 +22,15 @@ class Finishing:
     def __init__(self, log: Log, queue: Queue, cleaner: Cleaner) -> None:
         """Nobody yet; bounces must be set before the first step()."""
         self._log, self._queue, self._cleaner = log, queue, cleaner
-        self._ready: deque[int] = deque()
+        self._ready: dict[int, None] = {}  # in their order; both channels of a message may finish in one turn
+        self._bouncing: set[int] = set()  # a bounce of these is being injected
         self._failed = Waiting()
         self.bounces: Bounces | None = None
         self.leaving = False  # no new bounce is begun: the next start finds the message where it is
 
     def add(self, number: int) -> None:
         """A channel of this message is finished (or it never had one)."""
-        self._ready.append(number)
+        self._ready[number] = None
 
     def patience(self, now: int) -> float | None:
         """Seconds until step() has something to do; None: never.  now: since the epoch."""
@@ -41,9 +42,9 @@ class Finishing:
     def step(self, now: int) -> None:
         """now: seconds since the epoch."""
         while (number := self._failed.pop(now)) is not None:
-            self._ready.append(number)
-        for _ in range(min(_AT_ONCE, len(self._ready))):
-            number = self._ready.popleft()
+            self._ready[number] = None
+        for number in list(islice(self._ready, _AT_ONCE)):
+            del self._ready[number]
             try:
                 self._finish(number)
             except Trouble as trouble:
@@ -54,7 +55,7 @@ class Finishing:
             self.bounces.step()
 
     def _finish(self, number: int) -> None:
-        if not self._cleaner.alive or self._queue.is_open(number):
+        if not self._cleaner.alive or number in self._bouncing or self._queue.is_open(number):
             return  # the next start finds it; the other channel will come here too
         if not self._queue.has_bounce(number):
             self._end(number)
@@ -68,12 +69,14 @@ class Finishing:
             assert self.bounces is not None
             try:
                 self.bounces.start(number, sender)
+                self._bouncing.add(number)
             except OSError:
                 self._log.say(logline.NO_QUEUE_PROGRAM)
                 self._failed.add(number, clock.now() + FAILED_RETRY)
 
     def bounced(self, number: int, qp: int | None) -> None:
         """The bounce of this message is in the queue under qp, or must be tried again (None)."""
+        self._bouncing.discard(number)
         try:
             if qp is None:
                 self._log.say(logline.NO_BOUNCE)

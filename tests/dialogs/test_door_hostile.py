@@ -446,7 +446,7 @@ def test_what_is_dropped_while_the_door_is_open_is_taken_in_too(home: str, door:
     write(f"{home}/../whole", conversation())
     os.rename(f"{home}/../whole", f"{home}/drop/whole")
     wait_for(lambda: queued(home), "the message")
-    assert sorted(os.listdir(f"{home}/drop")) == [".half", "aside"]
+    wait_for(lambda: sorted(os.listdir(f"{home}/drop")) == [".half", "aside"], "the file to go")
 
 
 def test_a_long_message_in_drop_is_taken_in_whole(home: str) -> None:

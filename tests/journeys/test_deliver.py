@@ -1,5 +1,6 @@
 """D1 to D9: the checks of qmail's own TEST.deliver, and ours (spec/09-log-and-tests.md 1). INSTALL has them by hand."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ import pytest
 
 from tests.logs import in_order
 from tests.neighbours import smtp_sink
-from tests.places import Place
+from tests.places import Place, classic
 from tests.support import free_port, read, wait_for
 
 EMPTY = "status: local 0/10 remote 0/20"
@@ -131,16 +132,14 @@ def test_d7_a_bounce_that_bounces_comes_to_the_postmaster(running: Place) -> Non
 @pytest.mark.root
 @pytest.mark.parametrize("forced", ["", "1"])
 def test_d8_only_the_primary_group_is_left(forced: str) -> None:
-    from tests.places import classic
-
-    place = classic({"QMAILEXEC": forced} if forced else {})
-    assert b"club" in subprocess.run(["id", "-nG", place.user], capture_output=True, check=True).stdout
-    place.user_file(".qmail-groups", "|groups >> MYGROUPS; exit 0\n")
-    place.start()
-    assert place.run("qmail-inject", stdin=b"to: %s-groups\n" % place.user.encode()).code == 0
-    place.log.ends(1)
-    assert read(f"{place.user_home}/MYGROUPS").split() == [place.user.encode()]
-    place.stop()
+    with contextlib.closing(classic({"QMAILEXEC": forced} if forced else {})) as place:
+        assert b"club" in subprocess.run(["id", "-nG", place.user], capture_output=True, check=True).stdout
+        place.user_file(".qmail-groups", "|groups >> MYGROUPS; exit 0\n")
+        place.start()
+        assert place.run("qmail-inject", stdin=b"to: %s-groups\n" % place.user.encode()).code == 0
+        place.log.ends(1)
+        assert read(f"{place.user_home}/MYGROUPS").split() == [place.user.encode()]
+        place.stop()
 
 
 def test_d9_a_double_bounce_without_a_postmaster_is_the_end(running: Place) -> None:

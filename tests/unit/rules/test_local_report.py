@@ -30,12 +30,12 @@ from qmailpy.rules.local_report import OUTPUT_LIMIT, local_report, shorten
     ],
 )
 def test_a_report_is_what_the_table_says(code: int, signal: int, output: bytes, expected: bytes) -> None:
-    assert b"".join(local_report(code, signal, output)) == expected
+    assert b"".join(local_report(output, code, signal)) == expected
 
 
 @pytest.mark.parametrize("code", [1, 2, 120, 126, 127, 130])
 def test_the_exit_codes_of_a_bug_never_bounce_mail(code: int) -> None:
-    assert local_report(code, 0, b"")[0] == b"Z"
+    assert local_report(b"", code, 0)[0] == b"Z"
 
 
 def test_a_long_report_is_cut_and_says_so() -> None:
