@@ -20,6 +20,7 @@ from tests.places import ROOMS, Place
 from tests.support import wait_for
 
 _REFUSAL = pytest.StashKey[str]()
+_MACHINES = pytest.StashKey[dict[str, namespaces.Machine]]()
 _BASE = pytest.StashKey[str]()
 
 
@@ -42,26 +43,47 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     """A test marked root runs in namespaces of its own; its reports are shown as if it had run here."""
-    if item.get_closest_marker("root") is None or namespaces.inside():
+    if not needs_machine(item) or namespaces.inside():
         return None
-    config = item.config
-    if _REFUSAL not in config.stash:
-        config.stash[_REFUSAL] = namespaces.refusal()
+    stash = item.config.stash
+    if _REFUSAL not in stash:
+        stash[_REFUSAL], stash[_MACHINES] = namespaces.refusal(), {}
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    if reason := config.stash[_REFUSAL]:
+    if reason := stash[_REFUSAL]:
         reports = [told(item, "skipped", (*item.location[:2], f"Skipped: {reason}"))]
     else:
-        data, output = namespaces.run(item.nodeid, os.path.join(config.option.basetemp, "machine"))
+        start_ahead(item, stash[_MACHINES])
+        machine = stash[_MACHINES].pop(item.nodeid)
+        data, output = machine.result()
+        machine.end()
         reports = [pytest.TestReport._from_json(one) for one in data]
         if not any(report.when == "teardown" for report in reports):
             reports.append(told(item, "failed", f"the test did not come to its end:\n{output}"))
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-    item.session._setupstate.teardown_exact(nextitem)  # what the test before left up for this one's module
     return True
+
+
+def needs_machine(item: pytest.Item) -> bool:
+    return item.get_closest_marker("root") is not None
+
+
+def start_ahead(item: pytest.Item, machines: dict[str, namespaces.Machine]) -> None:
+    """This test's machine, and already the next one's: they know nothing of each other, and there are two cores."""
+    rest = item.session.items[item.session.items.index(item) :]
+    for one in [other for other in rest if needs_machine(other)][:2]:
+        if one.nodeid not in machines:
+            scratch = os.path.join(item.config.option.basetemp, f"machine-{item.session.items.index(one)}")
+            machines[one.nodeid] = namespaces.Machine(one.nodeid, scratch)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A session that ends early ends what it began."""
+    for machine in session.config.stash.get(_MACHINES, {}).values():
+        machine.end()
 
 
 def told(item: pytest.Item, outcome: Any, words: Any) -> pytest.TestReport:

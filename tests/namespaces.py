@@ -1,7 +1,7 @@
 """A machine of its own for every test that needs root: new mount, pid, network, uts and ipc namespaces.
 
-A test marked root is an ordinary test function, fixtures and all. Outside, tests/conftest.py does not run it but calls
-run(): this file starts under unshare(1) as the first process of new namespaces, makes them a private machine
+A test marked root is an ordinary test function, fixtures and all. Outside, tests/conftest.py does not run it but makes
+a Machine: this file starts under unshare(1) as the first process of new namespaces, makes them a private machine
 (prepare()), runs pytest for that one test in it, and its reports come back through a descriptor. When the first
 process ends the kernel ends every other one; mounts, addresses and accounts go with their namespaces.
 
@@ -57,38 +57,45 @@ def unshare() -> list[str]:
     return ["unshare", *kinds, "--fork", "--mount-proc", "--kill-child=KILL"]
 
 
-def run(test: str, scratch: str) -> tuple[list[Any], str]:
-    """Run one test in a machine of its own.
+class Machine:
+    """One test, running in a machine of its own from the moment this is made."""
 
-    test: its node id; scratch: a directory on a real file system, removed afterwards.
-    Result: pytest's reports as data, and everything else that was printed.
-    """
-    os.makedirs(f"{scratch}/qmail")
-    with tempfile.TemporaryFile() as reports, tempfile.TemporaryFile() as output:
-        command = [*unshare(), sys.executable, "-P", "-B", os.path.abspath(__file__), scratch, test]
-        environment = {**os.environ, REPORTS: str(reports.fileno())}
-        process = subprocess.Popen(
-            command,
+    def __init__(self, test: str, scratch: str) -> None:
+        """test: its node id; scratch: a directory on a real file system that will be made, and removed in the end."""
+        self._test, self._scratch = test, scratch
+        os.makedirs(f"{scratch}/qmail")
+        self._reports, self._output = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
+        self._process = subprocess.Popen(
+            [*unshare(), sys.executable, "-P", "-B", os.path.abspath(__file__), scratch, test],
             cwd=CHECKOUT,
-            env=environment,
+            env={**os.environ, REPORTS: str(self._reports.fileno())},
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=[reports.fileno()],
+            stdout=self._output,
+            stderr=self._output,
+            pass_fds=[self._reports.fileno()],
             start_new_session=True,
         )
+
+    def result(self) -> tuple[list[Any], str]:
+        """Pytest's reports as data, and everything else that was printed, when it has ended."""
         try:
-            process.wait(LONGEST)
+            self._process.wait(LONGEST)
         except subprocess.TimeoutExpired:
-            print(f"{test} has not ended in {LONGEST} s", file=sys.stderr)
-        finally:
-            process.kill()  # unshare takes the machine with it
-            process.wait()
-            shutil.rmtree(scratch, ignore_errors=True)
-        reports.seek(0)
-        output.seek(0)
-        found = [json.loads(line) for line in reports.read().splitlines()]
-        return found, output.read().decode(errors="replace")
+            print(f"{self._test} has not ended in {LONGEST} s", file=sys.stderr)
+        self._process.kill()  # unshare takes the machine with it
+        self._process.wait()
+        self._reports.seek(0)
+        self._output.seek(0)
+        found = [json.loads(line) for line in self._reports.read().splitlines()]
+        return found, self._output.read().decode(errors="replace")
+
+    def end(self) -> None:
+        """Nothing of it is left."""
+        self._process.kill()
+        self._process.wait()
+        self._reports.close()
+        self._output.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 # --- inside ---

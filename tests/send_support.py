@@ -120,6 +120,10 @@ class PlayedSpawner:
                 self._heard += self._reader.feed(piece)
         return self._heard.pop(0)
 
+    def has_command(self) -> bool:
+        """Whether command() would give one without waiting."""
+        return bool(self._heard or select.select([self.commands], [], [], 0)[0])
+
     def is_quiet(self, seconds: float = 0.2) -> bool:
         """Whether no command comes for a while: the only way to see that nothing happens."""
         return not self._heard and not select.select([self.commands], [], [], seconds)[0]

@@ -13,7 +13,7 @@ from qmailpy.disk.home import Home
 from qmailpy.disk.queue import cleaning
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.skeletons import renewal
-from qmailpy.system import clock, descriptors
+from qmailpy.system import clock, descriptors, title
 from qmailpy.verdict import OK, PERM, TEMP, Die, words
 from qmailpy.wire import cleaning as wire
 
@@ -42,6 +42,7 @@ def _answer(answers: bytes) -> None:
 
 def main(argv: list[bytes], home: Home) -> int:
     """See the head of this file."""
+    title.set_title("qmail-clean")
     paths = Paths(home)
     try:
         posix.chdir(paths.root)

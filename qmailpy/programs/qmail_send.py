@@ -22,11 +22,14 @@ from qmailpy.rules import logline
 from qmailpy.send.controls import Controls
 from qmailpy.send.heart import Heart
 from qmailpy.send.log import Log
+from qmailpy.skeletons import renewal
+from qmailpy.skeletons.renewal import RESUMED
 from qmailpy.system import signals
 from qmailpy.system.loop import Loop
 from qmailpy.verdict import EXIT, OK, TEMP, Die
 
 LOG = 0  # descriptor
+GARBAGE = (20000, 50, 100)  # few cycles are made here, and a collection looks at every waiting message
 
 
 def _enter(directory: bytes, alert: bytes) -> None:
@@ -52,7 +55,8 @@ def _be_the_only_one(home: Home) -> None:
         raise Die(TEMP, logline.START_RUNNING)
 
 
-def _serve(argv: list[bytes], home: Home, loop: Loop, log: Log) -> None:
+def _serve(argv: list[bytes], home: Home, loop: Loop, log: Log) -> list[bytes] | None:
+    """Be the heart.  Result: None at its end; what a new version must know if it is to go on in our place."""
     _enter(home.path, logline.START_HOME)
     controls = _controls(home)
     _enter(home.queue, logline.START_QUEUE)
@@ -61,11 +65,15 @@ def _serve(argv: list[bytes], home: Home, loop: Loop, log: Log) -> None:
     _be_the_only_one(home)
     heart = Heart(loop, log, home, controls, wide=b"wide" in argv[1:])
     heart.catch_signals()
+    if RESUMED in argv:
+        heart.resume(argv[argv.index(RESUMED) + 1 :])
     if not heart.hear_spawners():
         raise Die(TEMP, logline.START_SPAWN)
     heart.load()
     gc.freeze()  # what lives as long as we do need not be looked at again
+    gc.set_threshold(*GARBAGE)
     heart.run()
+    return heart.notes if heart.renewing else None
 
 
 def main(argv: list[bytes], home: Home) -> int:
@@ -74,7 +82,12 @@ def main(argv: list[bytes], home: Home) -> int:
     log = Log(loop, LOG)
     code = OK
     try:
-        _serve(argv, home, loop, log)
+        notes = _serve(argv, home, loop, log)
+        if notes is not None:
+            log.finish()
+            renewal.exchange(home, argv, notes)
+            log.alert(logline.NO_NEW_VERSION)
+            code = EXIT[TEMP]
     except Die as death:
         log.alert(death.text)
         code = death.code

@@ -12,7 +12,7 @@ import posix
 
 from qmailpy.disk.home import Home
 from qmailpy.skeletons import renewal
-from qmailpy.system import clock
+from qmailpy.system import clock, title
 from qmailpy.system.descriptors import READ_SIZE
 from qmailpy.system.syslog import ALERT, INFO, MAIL, WARNING, Syslog
 
@@ -114,6 +114,7 @@ def copy(descriptor: int, log: Syslog, between: "Callable[[], None]" = lambda: N
 
 def main(argv: list[bytes], home: Home) -> int:
     """Log until the end of descriptor 0."""
+    title.set_title("splogger")
     words = argv[: argv.index(renewal.RESUMED)] if renewal.RESUMED in argv else argv
     tag = words[1] if len(words) > 1 else b"splogger"
     number = words[2] if len(words) > 2 else b""

@@ -90,6 +90,7 @@ START_SPAWN = b"cannot start: hath the daemon spawn no fire?"
 LOST_CLEAN = b"oh no! lost qmail-clean connection! dying..."
 LOST_SPAWN = b"oh no! lost spawn connection! dying..."
 LOST_CHILD = b"oh no! lost one of the daemons! dying..."  # ours: the door or the logger has ended
+NO_NEW_VERSION = b"oh no! unable to run the new version! dying..."  # ours: its launcher cannot be executed
 APPEND = b"unable to append to bounce message; HELP! sleeping..."
 REREAD_LOCALS = b"unable to reread control/locals"
 REREAD_VIRTUAL = b"unable to reread control/virtualdomains"

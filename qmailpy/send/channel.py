@@ -60,13 +60,12 @@ class Channel:
 
     # what comes in
 
-    def add_fresh(self, message: "int | Straight") -> None:
-        """A message that was never tried: its number, or itself if it is tried straight from todo/."""
-        self._fresh.append(message)
+    def add_fresh(self, message: "int | Straight", *, overdue: bool = False) -> None:
+        """A message that was never tried: its number, or itself if it is tried straight from todo/.
 
-    def add_overdue(self, number: int) -> None:
-        """A message that has waited for its first try already: it comes before the others."""
-        self._fresh.appendleft(number)
+        overdue: it has waited for that already, and comes before the others.
+        """
+        (self._fresh.appendleft if overdue else self._fresh.append)(message)
 
     def adopt(self, job: Job) -> None:
         """A message that was tried straight from todo/ is in S5 now, its delivery under way."""
@@ -94,6 +93,8 @@ class Channel:
 
     def step(self, now: int) -> None:
         """Start what can be started, up to a limit.  now: seconds since the epoch."""
+        if self.patience(now) != 0:
+            return
         for _ in range(_STARTS):
             if not self.deliveries.has_room or not self._start_one(now):
                 break
@@ -127,9 +128,8 @@ class Channel:
             self._open(number, now, again=True)
         return True
 
-    def _go_on(self, now: int) -> bool:
-        del now
-        for _ in range(len(self._begun)):
+    def _go_on(self, _: int) -> bool:
+        for _ in range(len(self._begun)):  # a full round
             job = self._begun.popleft()
             if not job.again or self._may_retry:
                 self._advance(job)
@@ -142,7 +142,7 @@ class Channel:
             sender, birth = self._queue.sender_and_birth(number)
             reader = self._queue.recipients(number, self.number)
         except Trouble as trouble:
-            self._log.warn(trouble)
+            self._log.tell(trouble)
             self.waiting.add(number, now + FAILED_RETRY)
             return
         dying = schedule.is_expired(birth, now, self._controls.lifetime)
@@ -166,7 +166,7 @@ class Channel:
                     job.whole = reader.at_end
                     break
         except Trouble as trouble:
-            self._log.warn(trouble)
+            self._log.tell(trouble)
             reader.close()
             job.reader = None
             self._close_if_idle(job)
@@ -207,7 +207,7 @@ class Channel:
         try:
             self._queue.append_bounce(job.number, record)
         except Trouble as trouble:
-            self._log.warn(trouble)
+            self._log.tell(trouble)
             self._loop.after(_APPEND_RETRY, lambda: self._keep_failure(job, offset, record))
             return
         job.running -= 1
@@ -221,13 +221,13 @@ class Channel:
         try:
             self._queue.mark(job.number, self.number, offset)
         except Trouble as trouble:
-            self._log.warn(trouble)
+            self._log.tell(trouble)
 
     def _close(self, job: Job) -> bool:
         try:
             self._queue.close(job.number, self.number)
         except Trouble as trouble:
-            self._log.warn(trouble)
+            self._log.tell(trouble)
             return False
         del self._jobs[job.number]
         self._finished(job.number)
@@ -249,4 +249,4 @@ class Channel:
             try:
                 self._queue.defer(number, self.number, due)
             except Trouble as trouble:
-                self._log.warn(trouble)
+                self._log.tell(trouble)

@@ -47,19 +47,18 @@ class Cleaner:
             return
         self._asked.append((number, answered))
         self._numbers[number] += 1
-        idle = not self._out
         self._out += cleaning.encode(word, number)
-        if idle:  # this turn's other requests go with it
-            self._loop.on_write(self._commands, self._flush)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what qmail-clean takes now: call it once a turn."""
+        if not self._out:
+            return
         try:
             self._out = self._out[descriptors.write_pieces(self._commands, self._out) :]
         except OSError:
             self._break()
             return
-        if not self._out:
-            self._loop.on_write(self._commands, None)
+        self._loop.on_write(self._commands, self.flush if self._out else None)
 
     def _hear(self) -> None:
         try:

@@ -50,7 +50,7 @@ class Collecting:
         except StopIteration:
             self._walk = None
         except Trouble as trouble:
-            self._log.warn(trouble)
+            self._log.tell(trouble)
             self._walk = None
             self._next = now + _RETRY
 

@@ -76,6 +76,15 @@ class Deliveries:
         """Whether the spawner has said how many deliveries it can run."""
         return self._reader.announced is not None
 
+    @property
+    def note(self) -> bytes:
+        """What the spawner announced, for the process that we may become."""
+        return self._reader.note()
+
+    def resume(self, note: bytes) -> None:
+        """The spawner announced itself to the process that became us."""
+        self._reader.resume(note)
+
     def limit_to(self, wanted: int) -> None:
         """Set the number of slots once the spawner has announced its own.  wanted: of the control file, >= 0."""
         self.limit = min(wanted, self._reader.announced or 0, self._reader.notation.limit)

@@ -48,7 +48,7 @@ class Finishing:
             try:
                 self._finish(number)
             except Trouble as trouble:
-                self._log.warn(trouble)
+                self._log.tell(trouble)
                 self._failed.add(number, now + FAILED_RETRY)
         assert self.bounces is not None
         if not self.leaving:
@@ -86,7 +86,7 @@ class Finishing:
             self._queue.drop_bounce(number)
             self._end(number)
         except Trouble as trouble:
-            self._log.warn(trouble)
+            self._log.tell(trouble)
             self._failed.add(number, clock.now() + FAILED_RETRY)
 
     def _end(self, number: int) -> None:

@@ -21,12 +21,14 @@ from qmailpy.send.finishing import Finishing
 from qmailpy.send.jobs import FAILED_RETRY
 from qmailpy.send.log import Log
 from qmailpy.send.todo import Todo
+from qmailpy.skeletons import renewal
 from qmailpy.system import clock, process, signals, title
 from qmailpy.system.loop import LONGEST, Loop
 
 SPAWNERS = ((1, 2), (3, 4))  # descriptors: commands to, reports of; indexed by channel
 CLEANER = (5, 6)  # commands to, answers of
 _REREAD_RETRY = 10.0  # seconds
+_VERSION_PAUSE = 5.0  # seconds between two looks for a new version
 _TITLE_PAUSE = 0.5  # seconds between two changes of the title
 _LEAVING_LIMIT = 30.0  # seconds that TERM waits for bounces being injected and for qmail-clean
 
@@ -39,10 +41,11 @@ class Heart:
         paths = Paths(home)
         log.lost = self.leave
         self._loop, self._log, self._home, self._controls = loop, log, home, controls
-        self._queue = Queue(paths)
+        self._queue, self._claiming = Queue(paths), Claiming(paths)
         self.exiting = False
         self._started = False  # both spawners have announced themselves
         self._leaving_since = 0.0
+        self.renewing = False  # leaving only to come back as a new version
         self._title_due = 0.0
         self._title_timer = False
         counts = Counts(self.show_status)
@@ -60,7 +63,7 @@ class Heart:
         self._todo = Todo(
             loop,
             log,
-            Claiming(paths),
+            self._claiming,
             Trigger(paths),
             controls,
             self._cleaner,
@@ -92,16 +95,26 @@ class Heart:
         self._started = True
         return True
 
+    def resume(self, notes: list[bytes]) -> None:
+        """As hear_spawners(), which an older version of us did.  notes: what its own `notes` said."""
+        for spawner, note in zip(self.spawners, notes, strict=True):
+            spawner.resume(note)
+
+    @property
+    def notes(self) -> list[bytes]:
+        """What a new version must know: the spawners will not announce themselves again."""
+        return [spawner.note for spawner in self.spawners]
+
     def load(self) -> None:
         """Every message in S5 waits for its time, or is to be finished (spec/02 6)."""
-        for number, due in self._queue.loaded():
+        for number, due in self._queue.loaded(self._claiming.half):
             if isinstance(due, Trouble):
                 self._load_later(number, due)
             else:
                 self._schedule(number, due)
 
     def _load_later(self, number: int, trouble: Trouble) -> None:
-        self._log.warn(trouble)
+        self._log.tell(trouble)
         if not isinstance(trouble.error, FileNotFoundError):  # else its mess file is gone: there is nothing to try
             self._loop.after(FAILED_RETRY, lambda: self._load_again(number))
 
@@ -125,20 +138,33 @@ class Heart:
     def run(self) -> None:
         """Until TERM or a loss, and then until nothing is under way."""
         self.show_status()
+        self._log.flush()
+        self._look_for_new_version()
         while not self._is_over():
             self._loop.turn(self._patience())
             now = clock.now()
             if not self.exiting:
                 self._step_channels(now)
-                self._todo.step(now)
-                self._step_channels(now)
+                if self._todo.step(now):
+                    self._step_channels(now)
                 self._collecting.step(now)
             self._finishing.step(now)
+            self._cleaner.flush()
+            self._log.flush()
         self._bounces.kill()
         now = clock.now()
         for channel in self._channels:
             channel.save(now)
-        self._log.say(logline.EXITING)
+        if not self.renewing:
+            self._log.say(logline.EXITING)
+
+    def _look_for_new_version(self) -> None:
+        """There may be one since setup ran again: become it at a moment when nothing is being delivered or bounced."""
+        self._loop.after(_VERSION_PAUSE, self._look_for_new_version)
+        at_rest = not (self._bounces.running or any(spawner.running for spawner in self.spawners))
+        if at_rest and not self.exiting and renewal.is_due(self._home):
+            self.leave()
+            self.renewing = True
 
     def _step_channels(self, now: int) -> None:
         for channel in self._channels:
@@ -189,6 +215,7 @@ class Heart:
 
     def leave(self) -> None:
         """Begin nothing new, finish what is under way."""
+        self.renewing = False  # who is told to leave does not come back
         if self.exiting:
             return
         self.exiting = self._finishing.leaving = True

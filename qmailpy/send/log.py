@@ -10,7 +10,7 @@ import posix
 from qmailpy.disk.queue.recipients import Trouble
 from qmailpy.rules import logline
 from qmailpy.system import descriptors
-from qmailpy.system.loop import Loop
+from qmailpy.system.loop import Loop, is_writable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ class Log:
         """line: of rules/logline, with its LF."""
         if self._broken:
             return
-        if not self._lines and not self._rest:
-            self._loop.on_write(self._descriptor, self._flush)
         self._lines.append(line)
         if len(self._lines) > 64:  # joining costs less than counting
             self._rest += b"".join(self._lines)
@@ -44,7 +42,7 @@ class Log:
             if len(self._rest) > HOLD:
                 self.finish()
 
-    def warn(self, trouble: Trouble) -> None:
+    def tell(self, trouble: Trouble) -> None:
         """A step in the queue that failed."""
         if trouble.what == "opendir":
             self.say(logline.alert_directory(trouble.name))
@@ -57,7 +55,16 @@ class Log:
         """text: a constant of rules/logline."""
         self.say(logline.alert(text))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what can be written without waiting: call it once a turn."""
+        if not self._lines and not self._rest:
+            return
+        if is_writable(self._descriptor):
+            self._write()
+        if self._rest or self._lines:
+            self._loop.on_write(self._descriptor, self._write)
+
+    def _write(self) -> None:
         text = self._rest + b"".join(self._lines)
         self._lines.clear()
         end = len(text) if len(text) <= _PIECE else text.rfind(b"\n", 0, _PIECE) + 1 or _PIECE

@@ -118,6 +118,10 @@ class Straights:
         elif straight.state == _TRYING and letter == b"K":
             del self._trying[straight.number]
             straight.state = _DONE
+            try:
+                self._claiming.forget(straight.number)  # it may have been refused by the disk before
+            except Trouble as trouble:
+                self._log.tell(trouble)
             self._remove(straight)
         else:
             straight.verdict = letter, text
@@ -171,7 +175,7 @@ class Straights:
 
     def _refused(self, straight: Straight, trouble: Trouble) -> None:
         """The disk is full, or worse: it stays in S4; a verdict that must be kept is kept in memory."""
-        self._log.warn(trouble)
+        self._log.tell(trouble)
         straight.since = clock.monotonic() + FAILED_RETRY
         if straight.verdict is not None and straight.state == _TRYING:
             self._loop.after(FAILED_RETRY, lambda: self._keep([straight]) if straight.state == _TRYING else None)
@@ -187,7 +191,7 @@ class Straights:
         straight.state = _KEPT
         channel = straight.channel
         if not straight.tried:
-            channel.add_overdue(straight.number)
+            channel.add_fresh(straight.number, overdue=True)
             return
         retry = schedule.next_try(straight.birth, straight.begun, channel.number)
         straight.job = Job.of_one(straight.number, straight.sender, straight.birth, retry, dying=straight.dying)

@@ -94,14 +94,17 @@ class Todo:
             left = min(left, max(0.0, courtesy))
         return left
 
-    def step(self, now: int) -> None:
-        """Look for new mail if it is time, take some of it.  now: seconds since the epoch."""
+    def step(self, now: int) -> bool:
+        """Look for new mail if it is time, take some of it.
+
+        now: seconds since the epoch.  Result: whether something was taken.
+        """
         if (self._pulled or now >= self._next_scan) and clock.monotonic() >= self._rested:
             self._scan(now)
         while self._own and (not self._bouncing() or clock.monotonic() >= self._own[0][1]):
             self._new.append(self._own.popleft()[0])
         if not self._new and not self._backlog:
-            return
+            return False
         end = clock.monotonic() + _TURN
         batch: list[tuple[Prepared, tuple[list[bytes], list[bytes]]]] = []
         while (self._new or self._backlog) and len(batch) < _BATCH and self._cleaner.pending < BUSY:
@@ -110,6 +113,7 @@ class Todo:
                 break
         if batch:
             self._settle(batch)
+        return True
 
     def _next(self) -> int:
         self._turn += 1
@@ -128,7 +132,7 @@ class Todo:
         try:
             found = [number for number in self._claiming.waiting() if number not in self._known]
         except Trouble as trouble:
-            self._log.warn(trouble)
+            self._log.tell(trouble)
             self._pulled = True
             self._rested = begun + _SLEEP
             return
@@ -153,12 +157,13 @@ class Todo:
         for recipient in claim.recipients:
             channel, address = rewrite.route(recipient, self._controls.domains)
             addresses[channel].append(address)
-        if len(claim.recipients) == 1:
-            way = self._channels[0 if addresses[0] else 1]
-            if self.straights.has_room(way):
-                self.straights.add(number, claim.sender, way, addresses[way.number][0], now)
-                return
         try:
+            if len(claim.recipients) == 1:
+                way = self._channels[0 if addresses[0] else 1]
+                if self.straights.has_room(way):
+                    self._claiming.forget(number)  # or the next start would find half a message
+                    self.straights.add(number, claim.sender, way, addresses[way.number][0], now)
+                    return
             batch.append((self._claiming.prepare(number, now, claim.sender, addresses), addresses))
         except Trouble as trouble:
             self._refused(number, trouble)
@@ -176,7 +181,7 @@ class Todo:
         return True
 
     def _refused(self, number: int, trouble: Trouble) -> None:
-        self._log.warn(trouble)
+        self._log.tell(trouble)
         vanished = isinstance(trouble.error, FileNotFoundError)
         if vanished and trouble.what == "open":  # somebody has removed it
             self._known.discard(number)
@@ -190,6 +195,7 @@ class Todo:
         self._pulled = True
 
     def _gone(self, number: int) -> None:
+        self._claiming.gone(number)
         self._known.discard(number)
         self._faulty.discard(number)
 

@@ -19,6 +19,13 @@ _WRITABLE = select.POLLOUT | select.POLLHUP | select.POLLERR | select.POLLNVAL
 LONGEST = 86400.0  # seconds a poll may last; a day is as good as for ever
 
 
+def is_writable(descriptor: int) -> bool:
+    """Whether a write will not block now; of a pipe: whether PIPE_BUF bytes fit."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
 class Timer:
     """A callback to be made later, unless cancelled."""
 

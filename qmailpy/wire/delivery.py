@@ -137,6 +137,15 @@ class ReportReader:
         self._wide = wide
         self._rest = b""
 
+    def note(self) -> bytes:
+        """What was announced, in a word that resume() understands."""
+        return (b"w" if self.notation is WIDE else b"n") + b"%d" % (self.announced or 0)
+
+    def resume(self, note: bytes) -> None:
+        """Go on where another reader stopped, between two reports.  note: what its note() said."""
+        self.notation = WIDE if note.startswith(b"w") else NARROW
+        self.announced = int(note[1:])
+
     def feed(self, piece: bytes) -> list[Report]:
         """The reports that are complete now; self.announced is set by the first bytes."""
         self._rest += piece

@@ -93,7 +93,8 @@ class InitScript:
         self.path = write(f"{folder}/qmail", text, 0o755)
         self.signals = f"{folder}/signals"
         self.stand_in(
-            f"trap 'echo HUP >>{self.signals}' HUP; trap 'exit 0' TERM; echo up >>{self.signals}; while :; do sleep 0.05; done"
+            f"trap 'echo HUP >>{self.signals}' HUP; trap 'exit 0' TERM; echo up >>{self.signals}; "
+            "while :; do sleep 0.05; done"
         )
 
     def stand_in(self, body: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.queue_support import open_door
-from tests.send_support import LOCAL, MESSAGE, REMOTE, SENDER, Sender, Store
+from tests.queue_support import INTERPRETER, LIBRARY, open_door
+from tests.send_support import LOCAL, MESSAGE, REMOTE, SENDER, Sender, Store, pipe
 from tests.support import RecordingQueue, bare_home, wait_for, write
 
 Start = Callable[..., Sender]
@@ -551,8 +551,6 @@ def test_the_loss_of_qmail_clean_ends_qmail_send_in_order(start: Start, store: S
 
 
 def test_the_loss_of_the_log_ends_qmail_send_in_order(home: str, store: Store) -> None:
-    from tests.send_support import pipe
-
     read_end, write_end = pipe()
     sender = Sender(home, log=write_end)
     os.close(write_end)
@@ -570,8 +568,6 @@ def test_the_loss_of_the_log_ends_qmail_send_in_order(home: str, store: Store) -
 
 
 def test_a_log_that_is_not_read_stops_no_mail(home: str, store: Store) -> None:
-    from tests.send_support import pipe
-
     read_end, write_end = pipe()
     sender = Sender(home, log=write_end)
     os.close(write_end)
@@ -590,6 +586,48 @@ def test_a_log_that_is_not_read_stops_no_mail(home: str, store: Store) -> None:
     finally:
         os.close(read_end)
         sender.close()
+
+
+def test_the_end_of_a_daemon_without_a_pipe_ends_qmail_send_in_order(
+    start: Start, store: Store, tmp_path: Path
+) -> None:
+    closed = "".join(f" {each}>&-" for each in range(3, 7))
+    child = f"sleep 1000 </dev/null >/dev/null 2>&1{closed} & echo $! >{tmp_path}/pid; "
+    sender = start(wrapper=("/bin/sh", "-c", child + 'exec "$0" "$@"'))  # as qmail-start starts the door
+    number = store.put([LOCAL])
+    command = sender.local.command()
+    with open(f"{tmp_path}/pid") as file:
+        os.kill(int(file.read()), signal.SIGTERM)
+    sender.log.wait("alert", words="oh no! lost one of the daemons! dying...")
+    sender.local.report(command.slot, b"K")
+    assert sender.wait() == 0
+    assert store.state(number) == set()
+
+
+BUG = """
+import sys
+sys.path.insert(0, {library!r})
+from qmailpy.disk.home import Home
+from qmailpy.programs import qmail_send
+from qmailpy.rules import rewrite
+def route(recipient, domains):
+    raise KeyError(recipient)
+rewrite.route = route
+sys.exit(qmail_send.main([b"qmail-send"], Home({home!r}.encode())))
+"""
+
+
+def test_a_bug_is_one_line_and_loses_nothing(start: Start, home: str, store: Store, tmp_path: Path) -> None:
+    script = write(f"{tmp_path}/bug", BUG.format(library=LIBRARY, home=home))
+    sender = start(wrapper=(INTERPRETER, "-IS", script))
+    number = store.put([LOCAL])
+    assert sender.wait() == 111
+    assert sender.lines()[3].startswith("alert: internal error KeyError at ")
+    assert len(sender.lines()) == 4
+    assert store.state(number) == {"mess", "intd", "todo"}
+    sender = start()
+    sender.local.serve()
+    gone(store)
 
 
 def test_slots_are_limited_by_the_control_file_and_by_the_spawner(start: Start, store: Store) -> None:
@@ -728,6 +766,17 @@ def test_every_state_is_taken_up_at_the_start(start: Start, store: Store) -> Non
     assert store.state(written) == {"mess"}
     assert store.state(envelope) == {"mess", "intd"}
     assert not any(line.kind in ("alert", "warning") for line in sender.log.lines)
+
+
+def test_half_a_preprocessing_is_forgotten_before_a_message_goes_straight(start: Start, store: Store) -> None:
+    number = store.put([LOCAL], pull=False)
+    write(os.fsdecode(store.paths.info(number)), b"F%s\0" % SENDER)
+    write(os.fsdecode(store.paths.split(b"local", number)), b"T%s\0" % LOCAL)
+    sender = start()
+    command = sender.local.command()
+    assert store.state(number) == {"mess", "intd", "todo"}
+    sender.local.report(command.slot, b"K")
+    gone(store)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ class Claiming:
     def __init__(self, paths: Paths) -> None:
         """paths: of which queue.  The process's umask must be 077."""
         self._paths = paths
+        self.half: set[int] = set()  # messages of which a preprocessing may have left something
 
     def waiting(self) -> list[int]:
         """The messages in S4."""
@@ -100,13 +101,12 @@ class Claiming:
 
         birth: seconds since the epoch; addresses: as stored, indexed by channel.  settle() must follow, or close().
         """
-        paths = self._paths
-        for path in (*(paths.split(name, number) for name in CHANNELS), paths.info(number), paths.bounce(number)):
-            self._remove(path)
+        self.half.add(number)
+        self.forget(number)
         prepared = Prepared(number)
         try:
             self._write(prepared, b"info", b"F%s\0" % sender)
-            posix.utime(prepared.files[0][0], (birth, birth))
+            self._date(prepared, birth)
             for name, listed in zip(CHANNELS, addresses, strict=True):
                 if listed:
                     self._write(prepared, name, b"T%s\0" % b"\0T".join(listed))
@@ -114,6 +114,18 @@ class Claiming:
             prepared.close()
             raise
         return prepared
+
+    def forget(self, number: int) -> None:
+        """Remove what a preprocessing left that did not come to its end; half tells whether there can be any."""
+        if number not in self.half:
+            return
+        paths = self._paths
+        for path in (*(paths.split(name, number) for name in CHANNELS), paths.info(number), paths.bounce(number)):
+            self._remove(path)
+
+    def gone(self, number: int) -> None:
+        """todo/N has been removed: the message is in S5, or on its way out."""
+        self.half.discard(number)
 
     def settle(self, batch: list[Prepared]) -> None:
         """Put what was prepared on disk, files first, each directory once; what failed has its trouble set."""
@@ -134,6 +146,13 @@ class Claiming:
         for prepared in batch:
             for folder in prepared.folders:
                 prepared.trouble = prepared.trouble or folders[folder]
+
+    def _date(self, prepared: Prepared, birth: int) -> None:
+        descriptor, path = prepared.files[0]
+        try:
+            posix.utime(descriptor, (birth, birth))
+        except OSError as error:
+            raise self._trouble("write", path, error) from None
 
     def _write(self, prepared: Prepared, name: bytes, content: bytes) -> None:
         path = self._paths.split(name, prepared.number)

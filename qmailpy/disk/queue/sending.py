@@ -36,15 +36,17 @@ class Queue:
         """paths: of which queue.  The process's umask must be 077."""
         self._paths = paths
 
-    def loaded(self) -> "Iterator[tuple[int, tuple[int | None, int | None] | Trouble]]":
+    def loaded(self, half: set[int]) -> "Iterator[tuple[int, tuple[int | None, int | None] | Trouble]]":
         """At the start: every message in S5 with the due times of its channels, None where one is finished.
 
-        Seconds since the epoch.  A message whose mess file is gone is trouble: nothing could be delivered.
+        Seconds since the epoch; half: gets those whose preprocessing did not come to its end.
+        A message whose mess file is gone is trouble: nothing could be delivered.
         """
         todo = set(listing.todo(self._paths))
         for number in listing.numbers(self._paths, b"info"):
             if number in todo:
-                continue  # its info is of a preprocessing that did not come to its end
+                half.add(number)
+                continue
             try:
                 self._require(self._paths.mess(number))
                 yield number, (self.due(number, 0), self.due(number, 1))

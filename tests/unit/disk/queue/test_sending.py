@@ -118,7 +118,7 @@ def test_a_prepared_message_is_in_s5_once_its_envelope_is_gone(store: Store, que
     assert queue.sender_and_birth(number) == (SENDER, 12345)
     assert addresses(queue, number, LOCAL) == [(False, JOE), (False, ANN)]
     assert addresses(queue, number, REMOTE) == [(False, STRANGER)]
-    [(loaded, due)] = queue.loaded()
+    [(loaded, due)] = queue.loaded(set())
     assert loaded == number
     assert not isinstance(due, Trouble)
     assert None not in due
@@ -127,8 +127,17 @@ def test_a_prepared_message_is_in_s5_once_its_envelope_is_gone(store: Store, que
 def test_a_message_whose_envelope_is_still_there_is_not_loaded(store: Store, claiming: Claiming, queue: Queue) -> None:
     number = store.put([JOE])
     claiming.settle([claiming.prepare(number, 1, SENDER, ([JOE], []))])
-    assert list(queue.loaded()) == []
+    half: set[int] = set()
+    assert list(queue.loaded(half)) == []
+    assert half == {number}
     assert queue.is_open(number)
+
+
+def test_half_a_preprocessing_can_be_forgotten(store: Store, claiming: Claiming) -> None:
+    number = store.put([JOE])
+    claiming.settle([claiming.prepare(number, 1, SENDER, ([JOE], []))])
+    claiming.forget(number)
+    assert store.state(number) == {"mess", "intd", "todo"}
 
 
 def test_preparing_again_forgets_what_a_crash_left(store: Store, claiming: Claiming, queue: Queue) -> None:
@@ -233,7 +242,7 @@ def test_a_time_to_try_again_survives_a_restart(store: Store, queue: Queue) -> N
     number = in_s5(store, [JOE], [STRANGER])
     queue.defer(number, LOCAL, 5000)
     queue.defer(number, REMOTE, 7000)
-    assert list(Queue(store.paths).loaded()) == [(number, (5000, 7000))]
+    assert list(Queue(store.paths).loaded(set())) == [(number, (5000, 7000))]
 
 
 def test_failures_are_kept_one_after_the_other(store: Store, queue: Queue) -> None:
@@ -262,7 +271,7 @@ def test_a_message_ends_when_both_channels_are_closed(store: Store, queue: Queue
     assert queue.is_open(number)
     queue.close(number, REMOTE)
     assert not queue.is_open(number)
-    assert list(queue.loaded()) == [(number, (None, None))]
+    assert list(queue.loaded(set())) == [(number, (None, None))]
     queue.finish(number)
     remove_message(store.paths, number)
     assert store.files() == []
@@ -278,7 +287,7 @@ def test_the_message_can_be_read_whole(store: Store, queue: Queue) -> None:
 def test_a_message_whose_file_is_gone_is_trouble_at_the_start(store: Store, queue: Queue) -> None:
     number = in_s5(store, [JOE], [])
     remove_message(store.paths, number)
-    [(loaded, trouble)] = queue.loaded()
+    [(loaded, trouble)] = queue.loaded(set())
     assert loaded == number
     assert isinstance(trouble, Trouble)
     assert trouble.what == "stat later"

@@ -1,0 +1,41 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qmailpy.send.waiting import Waiting
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 1000))))
+def test_everyone_comes_out_once_at_his_last_time(added: list[tuple[int, int]]) -> None:
+    waiting = Waiting()
+    for number, due in added:
+        waiting.add(number, due)
+    expected = dict(added)
+    assert dict(waiting.items()) == expected
+    assert len(waiting) == len(expected)
+    came: list[tuple[int | None, int]] = []
+    while (next_due := waiting.next_due()) is not None:
+        assert waiting.pop(next_due - 1) is None
+        came.append((waiting.pop(next_due), next_due))
+    assert {number: due for number, due in came if number is not None} == expected
+    assert [due for _, due in came] == sorted(expected.values())
+
+
+def test_nobody_waits_longer_than_now() -> None:
+    waiting = Waiting()
+    for number, due in ((1, 500), (2, 50), (3, 5000)):
+        waiting.add(number, due)
+    waiting.all_now(100)
+    assert sorted(waiting.items()) == [(1, 100), (2, 50), (3, 100)]
+    assert waiting.pop(100) == 2
+
+
+def test_one_that_came_out_may_come_again_at_the_same_time() -> None:
+    waiting = Waiting()
+    waiting.add(1, 5)
+    waiting.add(1, 5)
+    assert waiting.pop(5) == 1
+    assert waiting.pop(5) is None
+    waiting.add(1, 5)
+    assert 1 in waiting
+    assert waiting.pop(5) == 1
+    assert waiting.next_due() is None
