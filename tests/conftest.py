@@ -43,7 +43,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """A test marked root runs in namespaces of its own; its reports are shown as if it had run here."""
     if not needs_machine(item) or namespaces.inside():
         return None
@@ -61,6 +61,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
         reports = [pytest.TestReport._from_json(one) for one in data]
         if not any(report.when == "teardown" for report in reports):
             reports.append(told(item, "failed", f"the test did not come to its end:\n{output}"))
+    try:  # what the test before this one left set up for its module: here nothing is
+        item.session._setupstate.teardown_exact(nextitem)
+    except Exception as error:  # noqa: BLE001 - whatever a fixture's end raises is this test's failure
+        reports.append(told(item, "failed", str(error)))
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

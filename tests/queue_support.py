@@ -181,7 +181,7 @@ def answer(connection: socket.socket) -> wire.Answer | None:
 
 
 def queued(home: str) -> list[Queued]:
-    """All messages in S4, in the order of their numbers; the queue is checked on the way."""
+    """All messages in S4, in the order of their numbers; the queue is checked on the way, so nothing may move in it."""
     check_legal(home)
     paths = Paths(Home(os.fsencode(home)))
     found = []

@@ -21,6 +21,8 @@ NOBODY = 65534  # whose the embedded homes are when root runs the tests
 DOMAIN = "mx.example.org"
 PATIENCE = 30.0  # seconds that anything may take on a busy machine; only a failing test waits so long
 
+LIBC_SIGNALS = 3 << 31  # mask of 32 and 33, the C library's own: if our caller ignores them, nobody can change it
+
 T = TypeVar("T")
 
 

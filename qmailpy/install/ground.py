@@ -7,7 +7,7 @@ owner of the checkout, or 65534 where that is root; what that user cannot reach 
 import hashlib
 import os
 
-from qmailpy.install.order import group_of
+from qmailpy.install.owners import make_directory_for
 from qmailpy.verdict import TEMP, Die
 
 TYPE_CHECKING = False
@@ -52,8 +52,7 @@ def can_reach(path: bytes, uid: int) -> bool:
 def give(folder: bytes, uid: int) -> None:
     """Make a directory for this user; one that is there must be his alone.  Errors: Die TEMP."""
     try:
-        os.mkdir(folder, 0o755)
-        os.chown(folder, uid, group_of(uid))
+        make_directory_for(folder, uid)
     except FileExistsError:
         status = os.lstat(folder)
         if status.st_uid != uid or status.st_mode & (0o170000 | OTHERS_MAY_WRITE) != 0o040000:

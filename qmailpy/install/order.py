@@ -237,26 +237,16 @@ def embedded(
 
 def become(home: bytes, uid: int) -> None:
     """Root makes the home's directory for this user, and then is that user for good.  Errors: Die TEMP."""
-    gid = group_of(uid)
+    gid = owners.group_of(uid)
     try:
         if not os.path.isdir(home):
-            os.makedirs(home, 0o755, exist_ok=True)
-            os.chown(home, uid, gid)
+            os.makedirs(os.path.dirname(home), 0o755, exist_ok=True)
+            owners.make_directory_for(home, uid)
     except OSError as error:
         raise Die(TEMP, b"unable to make " + home + b": " + words(error)) from None
     if os.stat(home).st_uid != uid:
         raise Die(TEMP, home + b" belongs to uid %d, not to uid %d" % (os.stat(home).st_uid, uid))
     identity.become(uid, gid)
-
-
-def group_of(uid: int) -> int:
-    """The user's primary group; the same number where there is no such account (a container)."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_gid
-    except KeyError:
-        return uid
 
 
 def machine_name() -> bytes:

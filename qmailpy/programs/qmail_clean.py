@@ -49,6 +49,7 @@ def main(argv: list[bytes], home: Home) -> int:
     except OSError as error:
         raise Die(TEMP, b"unable to switch to " + paths.root + b": " + words(error)) from None
     reader = wire.CommandReader()
+    stale = False
     left = 0  # commands until pid/ is looked at
     while True:
         if left <= 0:
@@ -61,5 +62,6 @@ def main(argv: list[bytes], home: Home) -> int:
         left -= len(commands)
         if commands:
             _answer(b"".join(_obey(paths, command) for command in commands))
-            if not reader.partial and renewal.is_due(home):
+            if not (stale or reader.partial) and renewal.is_due(home, argv):
                 renewal.exchange(home, argv, [])
+                stale = True  # it cannot be run

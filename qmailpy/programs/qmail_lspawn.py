@@ -17,8 +17,8 @@ from qmailpy.rules.local_report import local_report, shorten
 from qmailpy.skeletons import address
 from qmailpy.skeletons.outcome import Outcome
 from qmailpy.skeletons.renewal import RESUMED
-from qmailpy.skeletons.spawner import WIDE_WORD, Spawner
-from qmailpy.system import descriptors, identity, process, title
+from qmailpy.skeletons.spawner import WIDE_SLOTS, WIDE_WORD, Spawner
+from qmailpy.system import descriptors, identity, limits, process, title
 from qmailpy.system.resident import Crew, Kind
 from qmailpy.verdict import PERM, Die, is_temporary
 from qmailpy.wire import getpw
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Reporter = Callable[[bytes, bytes], None]
 
+_DESCRIPTORS = 4  # at most for each delivery: the message, both ends of a pipe, a child's socket
 KILLED = 9  # how a resident child that died instead of answering is taken to have ended
 BUG, AS_ROOT = 112, 113  # lspawn's own exit codes (spec/03 5)
 CANNOT_EXEC_NOW, CANNOT_EXEC = 120, 126
@@ -43,8 +44,10 @@ class Lspawn:
         """argv: qmail-lspawn's."""
         self._home = home
         self._default = argv[1]
-        self._spawner = Spawner(home, argv)
-        self._crew = Crew(self._spawner.loop)
+        self._spawner = Spawner(home, argv, self._lower_limits)
+        self._files = limits.soft_open_files()  # what users' programs get
+        limits.open_files(_DESCRIPTORS * WIDE_SLOTS)
+        self._crew = Crew(self._spawner.loop, self._lower_limits)
         self._executed: dict[int, Outcome] = {}
         asker = home.roles.account("qmailp")
         self._lookup = Kind(("lookup",), "qmail-getpw", asker.uid, asker.gid, home.path, self._look_up)
@@ -56,6 +59,10 @@ class Lspawn:
         code = self._spawner.run(self._deliver, self._ended)
         self._crew.dismiss_idle()
         return code
+
+    def _lower_limits(self) -> None:
+        """Runs in every child: our many descriptors are no business of its."""
+        limits.set_soft_open_files(self._files)
 
     # 1. who is it?
 
@@ -145,6 +152,7 @@ class Lspawn:
         """Runs in a forked child: becomes the user, then qmail-local."""
         process.arrange({0: message, 1: output, 2: output})
         process.close_above(2)
+        self._lower_limits()
         try:
             posix.chdir(self._home.path)
             identity.become(user.uid, user.gid)

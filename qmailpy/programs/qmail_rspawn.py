@@ -12,6 +12,7 @@ on PATH, not our launcher), or $QMAILREMOTE, is executed for each delivery.
 import _socket
 import array
 import posix
+from collections import deque
 
 from qmailpy.disk import tcpto
 from qmailpy.disk.home import Home
@@ -41,6 +42,7 @@ class _Worker:
     def __init__(self, pid: int, socket: _socket.socket) -> None:
         self.pid, self.socket = pid, socket
         self.reports: dict[int, Reporter] = {}
+        self.unsent: deque[tuple[bytes, int]] = deque()  # packets, and messages of our own to close
         self.timer: Timer | None = None
 
 
@@ -80,14 +82,26 @@ class Rspawn:
         self._serial = (self._serial + 1) % (1 << 32)
         number = self._serial
         packet = number.to_bytes(4, "little") + b"\0".join((host, command.sender, command.recipient))
-        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [message]))
         worker.reports[number] = report
-        try:
-            worker.socket.sendmsg([packet], [rights])
-        except OSError:
-            worker.reports.pop(number)
-            report(b"Z", b"qmail-remote crashed.\n")
-            self._lose(worker)
+        worker.unsent.append((packet, process.dup_above(message, 3)))
+        self._feed(worker)
+
+    def _feed(self, worker: _Worker) -> None:
+        """Hand over what the worker's socket takes now: a worker that does not read must not stop us."""
+        while worker.unsent:
+            packet, message = worker.unsent[0]
+            rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [message]))
+            try:
+                worker.socket.sendmsg([packet], [rights])
+            except BlockingIOError:
+                break
+            except OSError:
+                self._lose(worker)
+                return
+            posix.close(message)
+            worker.unsent.popleft()
+        again = (lambda: self._feed(worker)) if worker.unsent else None
+        self._spawner.loop.on_write(worker.socket.fileno(), again)
 
     def _hire(self) -> _Worker:
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
@@ -98,6 +112,8 @@ class Rspawn:
             raise
         finally:
             theirs.close()
+        posix.set_inheritable(ours.fileno(), False)
+        ours.setblocking(False)
         worker = _Worker(pid, ours)
         self._worker = worker
         self._spawner.loop.on_read(ours.fileno(), lambda: self._hear(worker))
@@ -106,6 +122,8 @@ class Rspawn:
     def _hear(self, worker: _Worker) -> None:
         try:
             answer = worker.socket.recv(ANSWER_LIMIT)
+        except BlockingIOError:
+            return
         except OSError:
             answer = b""
         if len(answer) < 4:
@@ -124,6 +142,8 @@ class Rspawn:
             worker.socket.close()
         if self._worker is worker:
             self._worker = None
+        while worker.unsent:
+            posix.close(worker.unsent.popleft()[1])
         reports, worker.reports = worker.reports, {}
         for report in reports.values():
             report(*reduce(b"", 0, KILLED))

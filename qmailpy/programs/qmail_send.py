@@ -2,7 +2,8 @@
 
 Runs as: qmails.  Started by qmail-start, which becomes it: the other daemons are its children.
 Descriptors: 0 log; 1 commands to qmail-lspawn, 2 its reports; 3 and 4 the same for qmail-rspawn; 5 commands to
-qmail-clean, 6 its answers.  Arguments: `wide` if both spawners were asked for the wide notation.
+qmail-clean, 6 its answers.  Arguments: `wide` if the spawners were asked for the wide
+notation, `watch=PID,...` the door and the logger.
 Signals: TERM finish what is under way and leave; ALRM try everything now; HUP reread locals and virtualdomains.
 Control files: bouncefrom bouncehost concurrencylocal concurrencyremote doublebouncehost doublebounceto envnoathost
 locals me percenthack queuelifetime virtualdomains.  $QMAILQUEUE: what bounces are injected with.
@@ -29,6 +30,7 @@ from qmailpy.system.loop import Loop
 from qmailpy.verdict import EXIT, OK, TEMP, Die
 
 LOG = 0  # descriptor
+WATCH = b"watch="  # qmail-start's word for whose end is the end of all
 GARBAGE = (20000, 50, 100)  # few cycles are made here, and a collection looks at every waiting message
 
 
@@ -55,6 +57,12 @@ def _be_the_only_one(home: Home) -> None:
         raise Die(TEMP, logline.START_RUNNING)
 
 
+def _watched(argv: list[bytes]) -> frozenset[int]:
+    """The daemons that no pipe tells of: watch=PID,PID among the arguments."""
+    words = [word.removeprefix(WATCH) for word in argv[1:] if word.startswith(WATCH)]
+    return frozenset(int(pid) for word in words for pid in word.split(b",") if pid.isdigit())
+
+
 def _serve(argv: list[bytes], home: Home, loop: Loop, log: Log) -> list[bytes] | None:
     """Be the heart.  Result: None at its end; what a new version must know if it is to go on in our place."""
     _enter(home.path, logline.START_HOME)
@@ -63,7 +71,7 @@ def _serve(argv: list[bytes], home: Home, loop: Loop, log: Log) -> list[bytes] |
     signals.ignore(signals.SIGPIPE)
     posix.umask(0o077)
     _be_the_only_one(home)
-    heart = Heart(loop, log, home, controls, wide=b"wide" in argv[1:])
+    heart = Heart(loop, log, home, controls, _watched(argv), wide=b"wide" in argv[1:])
     heart.catch_signals()
     if RESUMED in argv:
         heart.resume(argv[argv.index(RESUMED) + 1 :])

@@ -18,7 +18,8 @@ import posix
 from qmailpy.disk.home import Home
 from qmailpy.programs import PROGRAMS, run
 from qmailpy.system import descriptors, identity, launcher, process, title
-from qmailpy.verdict import TEMP, Die, words
+from qmailpy.verdict import TEMP, Die
+from qmailpy.verdict import words as reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ class Starter:
     def is_ours(self, name: bytes) -> bool:
         """Whether it may be run without an exec."""
         known = PROGRAMS.get(name.decode("ascii", "replace"))
-        return known is not None and known.resident and not self._executes and self._launchers.is_ours(self.path(name))
+        return known is not None and known.resident and not self._executes and self.is_pristine(name)
+
+    def is_pristine(self, name: bytes) -> bool:
+        """Whether it understands the arguments that only we give; it may have to be executed all the same."""
+        return self._launchers.is_ours(self.path(name))
 
     def fork(self, argv: list[bytes], role: str, wanted: dict[int, int]) -> int:
         """Start one daemon as role with the descriptors wanted (and 2), and nothing else.  Result: its pid."""
@@ -61,7 +66,7 @@ class Starter:
         try:
             return process.fork(child)
         except OSError as error:
-            raise Die(TEMP, b"unable to fork: " + words(error)) from None
+            raise Die(TEMP, b"unable to fork: " + reason(error)) from None
 
     def turn_into(self, argv: list[bytes], role: str) -> int:
         """Become role, and the program: by a call if it is ours, else by exec."""
@@ -74,7 +79,7 @@ class Starter:
         try:
             process.execute(path, argv, process.environment())
         except OSError as error:
-            descriptors.say(b"qmail-start: fatal: unable to run " + path + b": " + words(error))
+            descriptors.say(b"qmail-start: fatal: unable to run " + path + b": " + reason(error))
             return process.TEMP_EXIT
 
 
@@ -88,7 +93,7 @@ def _refuse_unsafe(home: Home) -> None:
                 raise Die(TEMP, b"there is no home " + path + b" (is QMAILHOME right? see make setup)") from None
             continue
         except OSError as error:
-            raise Die(TEMP, b"unable to stat " + path + b": " + words(error)) from None
+            raise Die(TEMP, b"unable to stat " + path + b": " + reason(error)) from None
         if status.st_uid != 0 or status.st_mode & _OTHERS_MAY_WRITE:
             raise Die(TEMP, b"others can write " + path + b"; say chown root, chmod go-w")
 
@@ -107,7 +112,7 @@ def _door_is_free(home: Home) -> bool:
     try:
         lock = posix.open(home.at(b"door", b"lock"), posix.O_RDWR | posix.O_NONBLOCK | posix.O_NOFOLLOW)
     except OSError as error:
-        raise Die(TEMP, b"unable to open " + home.at(b"door", b"lock") + b": " + words(error)) from None
+        raise Die(TEMP, b"unable to open " + home.at(b"door", b"lock") + b": " + reason(error)) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -136,9 +141,10 @@ def main(argv: list[bytes], home: Home) -> int:
     gc.freeze()
 
     log = process.dup_above(1, _FIRST_PIPE)
+    watched = []
     if logger:
         to_log = _pipe()
-        fork(logger, "qmaill", {0: to_log[0], 1: 1})
+        watched.append(fork(logger, "qmaill", {0: to_log[0], 1: 1}))
         log = to_log[1]
     commands, reports = {}, {}
     for name, arguments, role in (
@@ -151,7 +157,7 @@ def main(argv: list[bytes], home: Home) -> int:
         fork([name.encode(), *arguments, *word], role, {0: commands[name][0], 1: reports[name][1]})
     door = _pipe()
     if _door_is_free(home):
-        fork([b"qmail-queued"], "qmailq", {0: door[0], 1: 2})
+        watched.append(fork([b"qmail-queued"], "qmailq", {0: door[0], 1: 2}))
     process.arrange(
         {
             0: log,
@@ -165,4 +171,5 @@ def main(argv: list[bytes], home: Home) -> int:
         }
     )
     process.close_above(7)
-    return starter.turn_into([b"qmail-send", *wide], "qmails")
+    words = [*wide, b"watch=" + b",".join(b"%d" % pid for pid in watched)] if starter.is_pristine(b"qmail-send") else []
+    return starter.turn_into([b"qmail-send", *words], "qmails")

@@ -119,9 +119,13 @@ def main(argv: list[bytes], home: Home) -> int:
     tag = words[1] if len(words) > 1 else b"splogger"
     number = words[2] if len(words) > 2 else b""
 
+    stale = False
+
     def renew() -> None:
-        if renewal.is_due(home):
+        nonlocal stale
+        if not stale and renewal.is_due(home, argv):
             renewal.exchange(home, argv, [])
+            stale = True  # it cannot be run
 
     facility = int(number) if number.isdigit() and len(number) < 4 else MAIL
     copy(0, Syslog(tag, facility if facility < FACILITIES else MAIL), renew)

@@ -1,7 +1,8 @@
 """What qmail-lspawn reports of a delivery that has ended: the table of spec/03-pipes.md 5.
 
 One difference from C: codes that only a bug or a broken installation can produce (1, 2, 120, 126, 127, 130: how Python
-and exec fail) are temporary here. A bug must not bounce mail.
+and exec fail) are temporary here, and so are those above 128, by which a wrapper's shell says that its program was
+killed. A bug must not bounce mail.
 """
 
 OUTPUT_LIMIT = 3000  # bytes of a report's text
@@ -22,6 +23,7 @@ _FIXED = {
     127: b"ZUnable to run qmail-local.\n",
 }
 _TEMPORARY = frozenset((111, 71, 74, 75, 1, 2, 130))
+_SHELL_SIGNAL = 128  # a shell (a wrapper around qmail-local) exits with this and the number of the signal
 CRASHED = b"Zqmail-local crashed.\n"
 
 
@@ -32,7 +34,7 @@ def shorten(output: bytes) -> bytes:
 
 def local_report(output: bytes, code: int, signal: int) -> tuple[bytes, bytes]:
     """Letter and text.  code: exit code of qmail-local, 0..255; signal: > 0 if it was killed."""
-    if signal:
+    if signal or code > _SHELL_SIGNAL:
         fixed: bytes | None = CRASHED
     else:
         fixed = _FIXED.get(code)

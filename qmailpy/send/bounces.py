@@ -9,7 +9,7 @@ from collections import deque
 from qmailpy.disk.home import Home
 from qmailpy.disk.queue.sending import Queue
 from qmailpy.rules.bounce import Bounce, Sender
-from qmailpy.skeletons.submit import Submission
+from qmailpy.skeletons.submit import Result, Submission
 from qmailpy.system import clock, descriptors, process, signals
 from qmailpy.system.loop import Loop
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 5  # children
 _RESULT_FD = 3  # the child's end of the pipe
+_HEADER_LIMIT = 65536  # bytes of a header in a bounce without its message
 _RESULT_LIMIT = 1000  # bytes: a number, and a sentence nobody reads
 
 
@@ -74,6 +75,16 @@ class Bounces:
         process.arrange({0: null, 1: null, 2: null, _RESULT_FD: said})
         posix.set_inheritable(_RESULT_FD, False)
         process.close_above(_RESULT_FD)
+        result = self._submit(number, sender, whole=True)
+        if result.text.startswith(
+            b"D"
+        ):  # too large for control/queuebytes, say: the sender must hear of it all the same
+            result = self._submit(number, sender, whole=False)
+        descriptors.write_all(_RESULT_FD, b"%d\0%s\0" % (result.qp, result.text))
+        return 0
+
+    def _submit(self, number: int, sender: bytes, *, whole: bool) -> Result:
+        """One attempt.  whole: with all of the message, else with its header (of which _HEADER_LIMIT bytes)."""
         bounce = Bounce(sender, self._us, clock.now())
         submission = Submission(self._home)
         submission.write(bounce.before)
@@ -82,12 +93,12 @@ class Bounces:
                 submission.write(piece)
             submission.write(bounce.between)
             for piece in self._queue.message(number):
-                submission.write(piece)
+                submission.write(piece if whole else _header(piece))
+                if not whole:
+                    break
         except OSError:
             submission.fail()
-        result = submission.close(bounce.envelope_sender, [bounce.recipient])
-        descriptors.write_all(_RESULT_FD, b"%d\0%s\0" % (result.qp, result.text))
-        return 0
+        return submission.close(bounce.envelope_sender, [bounce.recipient])
 
     def _hear(self, child: _Child) -> None:
         piece = posix.read(child.pipe, _RESULT_LIMIT)
@@ -121,3 +132,9 @@ class Bounces:
         for child in self._running.values():
             if child.pid in self._pids:
                 process.kill(child.pid, signals.SIGKILL)
+
+
+def _header(piece: bytes) -> bytes:
+    """The header at the beginning of a message, or as much of it as there is."""
+    header, blank, _ = piece[:_HEADER_LIMIT].partition(b"\n\n")
+    return header + blank

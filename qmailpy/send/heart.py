@@ -36,8 +36,11 @@ _LEAVING_LIMIT = 30.0  # seconds that TERM waits for bounces being injected and 
 class Heart:
     """qmail-send, from its controls to its last line."""
 
-    def __init__(self, loop: Loop, log: Log, home: Home, controls: Controls, *, wide: bool) -> None:
-        """wide: whether the spawners were asked for the wide notation."""
+    def __init__(
+        self, loop: Loop, log: Log, home: Home, controls: Controls, watched: frozenset[int], *, wide: bool
+    ) -> None:
+        """watched: pids of the door and the logger; wide: whether the spawners were asked for the wide notation."""
+        self._watched = watched
         paths = Paths(home)
         log.lost = self.leave
         self._loop, self._log, self._home, self._controls = loop, log, home, controls
@@ -162,7 +165,7 @@ class Heart:
         """There may be one since setup ran again: become it at a moment when nothing is being delivered or bounced."""
         self._loop.after(_VERSION_PAUSE, self._look_for_new_version)
         at_rest = not (self._bounces.running or any(spawner.running for spawner in self.spawners))
-        if at_rest and not self.exiting and renewal.is_due(self._home):
+        if at_rest and not self.exiting and renewal.is_due(self._home, [b"qmail-send"]):
             self.leave()
             self.renewing = True
 
@@ -235,8 +238,8 @@ class Heart:
 
     def _reap(self) -> None:
         while (found := process.reap()) is not None:
-            if not self._bounces.ended(found[0]):
-                self._loop.after(0, self._lost_child)
+            if not self._bounces.ended(found[0]) and found[0] in self._watched:
+                self._loop.after(0, self._lost_child)  # anybody else's child is not ours to care: we may be pid 1
 
     def _lost_child(self) -> None:
         """The pipes have had their say: if nothing was lost there, it was a daemon without one."""

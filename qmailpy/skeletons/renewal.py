@@ -11,9 +11,11 @@ from qmailpy.system import descriptors, launcher, process
 RESUMED = b"resumed"  # the last argument, or the last but its parameters, of a daemon that goes on
 
 
-def is_due(home: Home) -> bool:
-    """Whether another version than ours is installed, and its launcher can be run."""
-    return not launcher.is_current(home.path)
+def is_due(home: Home, argv: list[bytes]) -> bool:
+    """Whether another version than ours is installed, with its own launcher for us: somebody else's program in its
+    place would not understand how we go on.  argv: our own.
+    """
+    return not launcher.is_current(home.path) and launcher.is_pristine(home.path, argv[0])
 
 
 def exchange(home: Home, argv: list[bytes], parameters: list[bytes]) -> None:

@@ -32,8 +32,12 @@ _REGULAR, _KIND = 0o100000, 0o170000
 class Spawner:
     """One spawner process: loop, slots, pipes."""
 
-    def __init__(self, home: Home, argv: list[bytes]) -> None:
-        """argv: the program's own; `wide` in it says which notation qmail-send wants."""
+    def __init__(self, home: Home, argv: list[bytes], before_exec: "Callable[[], None]" = lambda: None) -> None:
+        """argv: the program's own; `wide` in it says which notation qmail-send wants.
+
+        before_exec: puts back what this process changed for itself, before it executes a new version of itself.
+        """
+        self._before_exec = before_exec
         self.loop = Loop()
         self.home = home
         self._argv = argv
@@ -154,7 +158,8 @@ class Spawner:
         """With a new version installed and nothing under way: exchange our code for it, in place."""
         if self._busy or self._out or self._commands.partial or not self._open:
             return
-        if renewal.is_due(self.home) and not self._stale:
+        if not self._stale and renewal.is_due(self.home, self._argv):
+            self._before_exec()
             renewal.exchange(self.home, self._argv, [])
             self._stale = True  # it cannot be run; every delivery is executed instead
             signals.ignore(signals.SIGPIPE)

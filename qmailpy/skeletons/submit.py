@@ -76,6 +76,9 @@ class Submission:
         if any(len(address) > envelope.LONGEST for address in (sender, *recipients)):
             self.fail()
             return self._failed(envelope.TOO_LONG_EXIT)
+        if len(recipients) > envelope.MOST_RECIPIENTS:
+            self.fail()
+            return self._failed(envelope.REFUSED_EXIT)
         assert self._client is not None
         answer = self._client.close(content)
         if answer.code == _CLOSED and answer.text:

@@ -11,7 +11,6 @@ import pwd
 import sys
 
 _LARGEST_ENTRY = 1 << 20  # bytes of an account's entry: more is an error of its source
-_NOT_FOUND = (0, errno.ENOENT, errno.ESRCH, errno.EBADF, errno.EPERM)  # getpwnam(3)
 
 
 class _Passwd(ctypes.Structure):
@@ -46,7 +45,7 @@ def _find_by_libc(name: bytes) -> tuple[bytes, int, int, bytes] | None:
         status: int = ask(name, ctypes.byref(entry), space, ctypes.c_size_t(size), ctypes.byref(found))
         if status == errno.ERANGE and size < _LARGEST_ENTRY:
             size *= 4
-        elif status in _NOT_FOUND:
+        elif status == 0:  # an account that does not exist is no error to glibc; every other status is one
             return (entry.name, entry.uid, entry.gid, entry.home) if found.value else None
         elif status != errno.EINTR:
             raise OSError(status, "getpwnam_r")

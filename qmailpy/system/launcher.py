@@ -53,6 +53,12 @@ def _content(path: bytes) -> bytes | None:
         posix.close(descriptor)
 
 
+def is_pristine(home: bytes, name: bytes) -> bool:
+    """Whether bin/NAME is the launcher that belongs to the library which lib/current leads to."""
+    pristine = _content(home + b"/lib/current/launchers/" + name)
+    return pristine is not None and pristine == _content(home + b"/bin/" + name)
+
+
 def library() -> bytes:
     """The directory this very code was loaded from."""
     return __file__.encode("utf-8", "surrogateescape").rpartition(b"/qmailpy/")[0]

@@ -15,3 +15,17 @@ def open_files(most: int) -> int:
         except (OSError, ValueError):
             return int(soft)
     return int(wanted)
+
+
+def soft_open_files() -> int:
+    """The limit of open descriptors as it stands."""
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def set_soft_open_files(number: int) -> None:
+    """Put it back to what soft_open_files() said, for programs that are not ours to change it for."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))

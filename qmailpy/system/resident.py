@@ -59,9 +59,12 @@ class _Child:
 class Crew:
     """All resident children of one parent."""
 
-    def __init__(self, loop: "Loop", most_idle: int = 64) -> None:
-        """most_idle: children kept without work; each has some 2 MB of its own."""
-        self._loop = loop
+    def __init__(self, loop: "Loop", prepare: "Callable[[], None]" = lambda: None, most_idle: int = 64) -> None:
+        """prepare: called in each new child while it still is who its parent is.
+
+        most_idle: children kept without work; each has some 2 MB of its own.
+        """
+        self._loop, self._prepare = loop, prepare
         self._idle: dict[tuple[object, ...], list[_Child]] = {}
         self._all: dict[int, _Child] = {}
         self._idle_count = 0
@@ -91,6 +94,8 @@ class Crew:
             raise OSError(errno.EPIPE, "a new resident child is gone already")
 
     def _hand_over(self, child: _Child, request: bytes, passed: list[int], done: "Done") -> bool:
+        if child.socket.fileno() < 0:
+            return False
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", passed))] if passed else []
         try:
             child.socket.sendmsg([request], rights)
@@ -105,7 +110,7 @@ class Crew:
     def _hire(self, kind: Kind) -> _Child:
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
-            pid = process.fork(lambda: _live(kind, theirs.fileno()))
+            pid = process.fork(lambda: _live(kind, theirs.fileno(), self._prepare))
         except OSError:
             ours.close()
             raise
@@ -127,7 +132,7 @@ class Crew:
             answer = b""
         done, child.done = child.done, None
         if not answer or done is None:  # dead, or speaking unasked
-            self._end(child)
+            self._dismiss(child)
             if done is not None:
                 done(None)
             return
@@ -140,6 +145,9 @@ class Crew:
         done(answer)
 
     def _dismiss(self, child: _Child) -> None:
+        """End a child, whether it is waiting for work or not."""
+        if child.timer is not None:
+            child.timer.cancel()
         waiting = self._idle.get(child.key, [])
         if child in waiting:
             waiting.remove(child)
@@ -165,13 +173,12 @@ class Crew:
         """End every child that has no work (a new version is installed, or the parent leaves)."""
         for waiting in list(self._idle.values()):
             for child in list(waiting):
-                if child.timer is not None:
-                    child.timer.cancel()
                 self._dismiss(child)
 
 
-def _live(kind: Kind, inherited: int) -> int:
+def _live(kind: Kind, inherited: int, prepare: "Callable[[], None]") -> int:
     """A child's life, from the fork to its parent's closing of the socket."""
+    prepare()
     signals.as_for_a_new_program()
     null = posix.open(b"/dev/null", posix.O_RDWR)
     process.arrange({0: null, 1: null, 2: null, _SOCKET_FD: inherited})

@@ -5,21 +5,23 @@ Contents are not judged: an address is any bytes without NUL (spec/02-queue.md 3
 """
 
 LONGEST = 1002  # bytes of an address; C's buffer is 1003 with the NUL
-FORMAT_EXIT, TOO_LONG_EXIT, CUT_OFF_EXIT = 91, 11, 54  # qmail-queue's exit codes
+MOST_RECIPIENTS = 200_000  # of one message: qmail-send handles all of them in one turn, 0.2 s and 33 MB for so many
+FORMAT_EXIT, TOO_LONG_EXIT, CUT_OFF_EXIT, REFUSED_EXIT = 91, 11, 54, 31  # qmail-queue's exit codes
 
 
 _FAULTS = {
     FORMAT_EXIT: b"the envelope is not F sender NUL, T recipient NUL for each recipient, NUL",
     TOO_LONG_EXIT: b"an address in the envelope has more than 1002 bytes",
     CUT_OFF_EXIT: b"the envelope ended before its last NUL",
+    REFUSED_EXIT: b"the envelope has more than %d recipients" % MOST_RECIPIENTS,
 }
 
 
 class EnvelopeError(Exception):
-    """The bytes are not an envelope.  code: qmail-queue's exit code, 91, 11 or 54; text: a sentence."""
+    """The bytes are not an envelope.  code: qmail-queue's exit code, 91, 11, 54 or 31; text: a sentence."""
 
     def __init__(self, code: int) -> None:
-        """code: 91 format, 11 an address is too long, 54 cut off."""
+        """code: 91 format, 11 an address is too long, 54 cut off, 31 too many."""
         super().__init__(code)
         self.code, self.text = code, _FAULTS[code]
 
@@ -55,12 +57,13 @@ class Reader:
     must not become fifty times as much memory.
     """
 
-    __slots__ = ("_kept", "_rest", "done")
+    __slots__ = ("_count", "_kept", "_rest", "done")
 
     def __init__(self) -> None:
         """Nothing read yet."""
         self._rest = b""
         self._kept = bytearray()
+        self._count = -1  # of recipients: the first item is the sender
         self.done = False
 
     @property
@@ -87,6 +90,9 @@ class Reader:
             self._kept += item
             self._kept += b"\0"
             letter = b"T"
+            self._count += 1
+            if self._count > MOST_RECIPIENTS:
+                raise EnvelopeError(REFUSED_EXIT)
         if self._rest:
             _check(self._rest, letter)
 

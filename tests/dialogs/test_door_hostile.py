@@ -47,11 +47,17 @@ def door(home: str) -> Iterator[Door]:
 
 
 def still_open(home: str, door: Door) -> None:
-    """The same process takes a message from an honest client, and nothing else is in the queue."""
+    """The same process takes a message from an honest client, ends in order, and nothing else is in the queue."""
     assert door.process.poll() is None
     assert queue(home) == (0, b"")
+    assert door.stop() == 0, "from here on nothing moves in the queue"
     assert [message.body for message in queued(home)] == [MESSAGE]
-    wait_for(lambda: no_litter(home), "no litter")
+    assert litter(home) == []
+
+
+def accepted(home: str) -> list[str]:
+    """Names in todo/: unlike queued() this may be asked while the door works."""
+    return os.listdir(f"{home}/queue/todo")
 
 
 def no_litter(home: str) -> bool:
@@ -84,7 +90,7 @@ def test_gone_in_the_middle_of_a_long_message(home: str, door: Door) -> None:
 
 def test_gone_before_the_answer_and_the_message_is_taken_all_the_same(home: str, door: Door) -> None:
     say(home, conversation()).close()
-    wait_for(lambda: queued(home), "the message")
+    wait_for(lambda: accepted(home), "the message")
     assert door.process.poll() is None
 
 
@@ -160,7 +166,7 @@ def test_a_huge_message_is_refused_while_it_comes(home: str) -> None:
 
 def test_an_envelope_without_end_is_refused(home: str, door: Door) -> None:
     connection = say(home, HELLO + wire.frame(b"M") + wire.frame(b"e", b"Fa\0"))
-    recipients = wire.frame(b"e", (b"T" + b"b" * 62 + b"\0") * 1024)
+    recipients = wire.frame(b"e", (b"T" + b"b" * 998 + b"\0") * 65)  # few enough to meet no other limit
     try:
         for _ in range(1100):
             connection.sendall(recipients)
@@ -209,9 +215,9 @@ def test_who_does_not_read_his_answers_is_read_no_more_and_others_are_served(hom
     assert queue(home) == (0, b"")
     connection.close()
     assert queue(home) == (0, b"")
-    assert door.process.poll() is None
-    wait_for(lambda: no_litter(home), "no litter")
+    assert door.stop() == 0
     check_legal(home)
+    assert litter(home) == []
 
 
 def test_a_resident_gets_an_answer_and_a_number_of_its_own_for_each_message(home: str, door: Door) -> None:
@@ -265,7 +271,7 @@ def test_the_silent_are_hung_up_on(home: str, content: bytes) -> None:
 
 
 def test_empty_frames_keep_a_conversation_alive(home: str) -> None:
-    with open_door(home, settings=HURRY + "; door.IDLE = 1.0") as door:
+    with open_door(home, settings=HURRY + "; door.IDLE = 2.0") as door:
         silent, alive = say(home, HELLO), say(home, HELLO)
         silent.setblocking(False)
 
@@ -434,7 +440,7 @@ def test_a_flood_of_rubbish_fills_neither_log_nor_day(home: str) -> None:
         write(f"{home}/drop/{number}", b"rubbish")
     write(f"{home}/drop/good", conversation())
     with open_door(home, settings=HURRY) as door:
-        wait_for(lambda: queued(home), "the good one")
+        wait_for(lambda: accepted(home), "the good one")
         wait_for(lambda: os.listdir(f"{home}/drop") == ["aside"], "an empty drop/")
         assert len(os.listdir(f"{home}/drop/aside")) == 300
         assert len(read(door.log).splitlines()) < 50
@@ -445,7 +451,7 @@ def test_what_is_dropped_while_the_door_is_open_is_taken_in_too(home: str, door:
     write(f"{home}/drop/.half", conversation()[:20])
     write(f"{home}/../whole", conversation())
     os.rename(f"{home}/../whole", f"{home}/drop/whole")
-    wait_for(lambda: queued(home), "the message")
+    wait_for(lambda: accepted(home), "the message")
     wait_for(lambda: sorted(os.listdir(f"{home}/drop")) == [".half", "aside"], "the file to go")
 
 

@@ -241,7 +241,7 @@ def test_the_end_ends_the_finishing_fork_too(home: str) -> None:
 def test_a_new_version_that_does_not_run_leaves_the_old_one_open(home: str, old: Door) -> None:
     short = call(home)
     short.sendall(conversation()[:40])
-    os.rename(f"{home}/bin/qmail-queued", f"{home}/bin/away")
+    os.chmod(f"{home}/bin/qmail-queued", 0o644)
     switch_version(home)
     wait_for(lambda: b"unable to run the new version" in read(old.log), "the log line")
     assert queue(home)[0] == 0
@@ -253,6 +253,18 @@ def test_a_new_version_that_does_not_run_leaves_the_old_one_open(home: str, old:
     assert len(queued(home)) == 2
     old.process.send_signal(signal.SIGTERM)
     assert wait_for_exit(old.process) == 0
+
+
+def test_a_program_in_our_place_is_not_told_our_private_words(home: str, old: Door) -> None:
+    """A replaced bin/qmail-queued does not know how an older one goes on: the old code stays."""
+    with open(f"{home}/bin/qmail-queued", "w") as file:
+        file.write(f"#!/bin/sh\ntouch {home}/ran\n")
+    switch_version(home)
+    for _ in range(3):
+        assert queue(home)[0] == 0
+    old.process.send_signal(signal.SIGTERM)
+    assert wait_for_exit(old.process) == 0
+    assert not os.path.exists(f"{home}/ran")
 
 
 def test_a_link_that_leads_nowhere_is_not_followed_for_ever(home: str, old: Door) -> None:

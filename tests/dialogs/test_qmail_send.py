@@ -588,12 +588,22 @@ def test_a_log_that_is_not_read_stops_no_mail(home: str, store: Store) -> None:
         sender.close()
 
 
+def test_the_end_of_anybody_elses_child_is_nothing(start: Start, store: Store) -> None:
+    """Who is pid 1 of a container inherits every orphan; no user may stop the mail system by making one."""
+    sender = start(wrapper=("/bin/sh", "-c", 'sleep 0 & exec "$0" "$@"'))
+    number = store.put([LOCAL])
+    sender.local.report(sender.local.command().slot, b"K")
+    sender.log.wait("end", msg=str(number))
+    assert not [line for line in sender.log.lines if line.kind == "alert"]
+    assert sender.term() == 0
+
+
 def test_the_end_of_a_daemon_without_a_pipe_ends_qmail_send_in_order(
     start: Start, store: Store, tmp_path: Path
 ) -> None:
     closed = "".join(f" {each}>&-" for each in range(3, 7))
     child = f"sleep 1000 </dev/null >/dev/null 2>&1{closed} & echo $! >{tmp_path}/pid; "
-    sender = start(wrapper=("/bin/sh", "-c", child + 'exec "$0" "$@"'))  # as qmail-start starts the door
+    sender = start(wrapper=("/bin/sh", "-c", child + 'exec "$0" "$@" watch=$!'))  # as qmail-start starts the door
     number = store.put([LOCAL])
     command = sender.local.command()
     with open(f"{tmp_path}/pid") as file:

@@ -75,10 +75,18 @@ class Claiming:
         """paths: of which queue.  The process's umask must be 077."""
         self._paths = paths
         self.half: set[int] = set()  # messages of which a preprocessing may have left something
+        self._seen: set[bytes] = set()  # names in todo/ that news() has told of: with 100,000 there, the rest is quick
 
-    def waiting(self) -> list[int]:
-        """The messages in S4."""
-        return listing.todo(self._paths)
+    def news(self) -> list[int]:
+        """The messages in S4 that were not told of before.  Errors: Trouble "opendir"."""
+        names = listing.todo_names(self._paths)
+        new = names - self._seen
+        self._seen = names
+        return [number for number in map(listing.canonical, new) if number is not None]
+
+    def look_again(self, number: int) -> None:
+        """News() shall tell of this message once more."""
+        self._seen.discard(b"%d" % number)
 
     def claim(self, number: int) -> Claim:
         """What todo/N says.
@@ -124,8 +132,9 @@ class Claiming:
             self._remove(path)
 
     def gone(self, number: int) -> None:
-        """todo/N has been removed: the message is in S5, or on its way out."""
+        """todo/N has been removed: the message is in S5, or on its way out; its number may be another's soon."""
         self.half.discard(number)
+        self.look_again(number)
 
     def settle(self, batch: list[Prepared]) -> None:
         """Put what was prepared on disk, files first, each directory once; what failed has its trouble set."""

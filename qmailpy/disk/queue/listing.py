@@ -60,13 +60,17 @@ def numbers(paths: Paths, folder: bytes) -> "Iterator[int]":
                 yield number
 
 
-def todo(paths: Paths) -> list[int]:
-    """Numbers of the messages in S4: accepted, not yet preprocessed.  Errors: Trouble "opendir"."""
+def todo_names(paths: Paths) -> set[bytes]:
+    """What is in todo/, by name.  Errors: Trouble "opendir"."""
     try:
-        found = posix.listdir(paths.folder(b"todo"))
+        return set(posix.listdir(paths.folder(b"todo")))
     except OSError as error:
         raise Trouble("opendir", b"todo", error) from None
-    return [number for number in map(canonical, found) if number is not None]
+
+
+def todo(paths: Paths) -> list[int]:
+    """Numbers of the messages in S4: accepted, not yet preprocessed.  Errors: Trouble "opendir"."""
+    return [number for number in map(canonical, todo_names(paths)) if number is not None]
 
 
 def count(paths: Paths) -> tuple[int, int]:

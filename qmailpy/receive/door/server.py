@@ -13,6 +13,7 @@ from qmailpy.disk.queue.entering import Names
 from qmailpy.receive.door.admission import Admission
 from qmailpy.receive.door.session import Session
 from qmailpy.receive.door.taking import Taking
+from qmailpy.skeletons import renewal
 from qmailpy.system import clock, descriptors, door, identity, launcher, process, signals, title
 from qmailpy.system.loop import Loop
 from qmailpy.system.pool import Pool
@@ -211,7 +212,7 @@ class Door:
             self._taking.look_if_changed()
         else:
             self._taking.look()
-        if self._may_renew and not launcher.is_current(self.home.path):
+        if self._may_renew and renewal.is_due(self.home, [NAME.encode()]):
             self._hand_over()
 
     def _hand_over(self) -> None:

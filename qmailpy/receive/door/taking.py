@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qmailpy.receive.door.server import Door
 
 _SMALL = 256 << 10  # bytes of a message that are kept in memory
+_REST = 10  # times the length of a look that passes before the next
 _LINES = 20  # log lines of one round: a stranger can make any number of files
 _REMEMBERED = 1000  # names that could be neither removed nor set aside
 
@@ -34,6 +35,7 @@ class Taking:
         self._stuck: set[bytes] = set()
         self._lines = 0
         self._changed = -1
+        self._rested = 0.0  # no look before, on the monotonic clock
         self._stopping = False
         self.is_running = False
 
@@ -44,13 +46,23 @@ class Taking:
 
     def look(self) -> None:
         """Take in whatever is there."""
-        if self.is_running or self._stopping:
+        begun = clock.monotonic()
+        if self.is_running or self._stopping or begun < self._rested:
             return
         self._changed = drop.changed(self._folder)
-        self._names = [name for name in drop.waiting(self._folder, clock.now()) if name not in self._stuck]
-        self._names.reverse()  # the oldest is popped first
-        self._lines = 0
-        self._next()
+        self.is_running = True
+        names: list[bytes] = []
+
+        def looked(_: BaseException | None) -> None:
+            ended = clock.monotonic()
+            self._rested = ended + _REST * (ended - begun)
+            self._names = [name for name in names if name not in self._stuck]
+            self._names.reverse()  # the oldest is popped first
+            self._lines = 0
+            self._next()
+
+        # in the pool: anybody can put half a million files there, and nobody's message may wait for that
+        self._door.submit(lambda: names.extend(drop.waiting(self._folder, clock.now())), looked)
 
     def stop(self) -> None:
         """Begin nothing more; what is being taken in is left for the next door, if it is not in the queue yet."""

@@ -88,12 +88,12 @@ def test_no_recipients_and_no_sender_are_legal() -> None:
     assert read(b"F\0T\0\0").result() == Envelope(b"", [b""])
 
 
-def test_a_million_short_recipients_take_no_more_memory_than_their_bytes() -> None:
+def test_many_short_recipients_take_no_more_memory_than_their_bytes() -> None:
     reader = Reader()
     reader.feed(b"Fa\0")
     for _ in range(100):
-        reader.feed(b"Tb\0" * 10000)
-    assert reader.size == 3 + 3_000_000
+        reader.feed(b"Tb\0" * 1000)
+    assert reader.size == 3 + 300_000
     reader.feed(b"\0")
     assert len(reader.records()) == reader.size
 

@@ -63,7 +63,7 @@ def addresses(queue: Queue, number: int, channel: int) -> list[tuple[bool, bytes
 
 def test_an_accepted_message_can_be_claimed(store: Store, claiming: Claiming) -> None:
     number = store.put([JOE, STRANGER, JOE], b"a@b-@[]")
-    assert claiming.waiting() == [number]
+    assert claiming.news() == [number]
     claim = claiming.claim(number)
     assert (claim.uid, claim.qp, claim.sender, claim.recipients) == (77, 4711, b"a@b-@[]", [JOE, STRANGER, JOE])
     assert claim.size == len(store.read("mess", number))
@@ -109,7 +109,7 @@ def test_names_that_are_no_numbers_are_no_messages(store: Store, claiming: Claim
         write(f"{store.home}/queue/todo/{name}", "u0\0p1\0F\0Tx\0")
         write(f"{store.home}/queue/info/3/{name}", "F\0")
     write(f"{store.home}/queue/info/4/3", "F\0")  # 3 belongs into info/3
-    assert claiming.waiting() == [number]
+    assert claiming.news() == [number]
     assert list(listing.numbers(store.paths, b"info")) == []
 
 
@@ -176,7 +176,22 @@ def test_what_cannot_be_written_is_named(store: Store, claiming: Claiming) -> No
         claiming.prepare(number, 1, SENDER, ([JOE], []))
     assert (caught.value.what, caught.value.name) == ("create", b"info/%d/%d" % (number % 23, number))
     os.mkdir(folder)
-    assert claiming.waiting() == [number]
+    assert claiming.news() == [number]
+
+
+def test_news_are_told_once_and_again_when_the_number_comes_back(store: Store, claiming: Claiming) -> None:
+    first = store.put([JOE])
+    assert claiming.news() == [first]
+    second = store.put([JOE])
+    assert claiming.news() == [second]
+    assert claiming.news() == []
+    claiming.look_again(first)
+    assert claiming.news() == [first]
+    content = store.read("todo", second)
+    remove_todo(store.paths, second)
+    claiming.gone(second)
+    write(f"{store.home}/queue/todo/{second}", content)  # another message that got the number
+    assert claiming.news() == [second]
 
 
 def test_files_of_the_queue_are_for_qmails_alone(store: Store) -> None:
