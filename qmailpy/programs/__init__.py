@@ -8,7 +8,7 @@ import posix
 import sys
 
 from qmailpy.disk.home import DEFAULT, Home
-from qmailpy.system import descriptors
+from qmailpy.system import descriptors, process
 from qmailpy.verdict import EXIT, TEMP, Die
 
 TYPE_CHECKING = False
@@ -226,6 +226,7 @@ def start(name: str, home: str) -> "NoReturn":
     code = EXIT[TEMP]
     try:
         descriptors.guard()
+        process.forget_coerced_locale()
         coding = sys.getfilesystemencoding()
         argv = [name.encode(), *(word.encode(coding, "surrogateescape") for word in sys.argv[1:])]
         chosen = posix.environ.get(b"QMAILHOME") or home.encode(coding, "surrogateescape")

@@ -146,6 +146,20 @@ def environment() -> dict[bytes, bytes]:
     return dict(posix.environ)
 
 
+def forget_coerced_locale() -> None:
+    """In a C locale the interpreter puts LC_CTYPE into its environment (PEP 538); users' programs must not see it."""
+    if posix.environ.get(b"LC_CTYPE") not in (b"C.UTF-8", b"C.utf8", b"UTF-8"):
+        return
+    try:
+        descriptor = posix.open(b"/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return
+    given = posix.read(descriptor, 1 << 20)
+    posix.close(descriptor)
+    if b"\0LC_CTYPE=" not in b"\0" + given:
+        del posix.environ[b"LC_CTYPE"]
+
+
 def set_variable(name: bytes, value: bytes | None) -> None:
     """Change our own environment, as the programs we execute will see it; None unsets."""
     if value is None:

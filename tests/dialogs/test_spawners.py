@@ -297,6 +297,17 @@ def test_what_a_bad_qmail_getpw_says_only_defers(
     assert spawner.end() == 0
 
 
+def test_a_program_sees_no_variable_that_nobody_set(
+    spawn: Callable[..., Spawner], home: str, environment: dict[str, str]
+) -> None:
+    message = queued(home)
+    write(f"{home}/home/.qmail", "|env | grep -c ^LC_\n")
+    spawner = spawn(home, "qmail-lspawn", "./Maildir/", **environment)
+    spawner.ask(0, f"{spawner.user}@x".encode(), message)
+    assert spawner.hear(1)[0].text.startswith(b"0\n")
+    assert spawner.end() == 0
+
+
 def test_commands_may_come_byte_by_byte(spawn: Callable[..., Spawner], home: str) -> None:
     message = queued(home)
     spawner = spawn(home, "qmail-lspawn", "./Maildir/")
