@@ -85,7 +85,8 @@ class Starter:
 
 def _refuse_unsafe(home: Home) -> None:
     """Root runs nothing from a home that others can write."""
-    for path in (home.path, *(home.at(name) for name in (b"bin", b"lib", b"control", b"users"))):
+    inside = (b"bin", b"bin/qmail-lspawn", b"lib", b"lib/current", b"control", b"users")
+    for path in (home.path, *(home.at(name) for name in inside)):
         try:
             status = posix.stat(path)
         except FileNotFoundError:
