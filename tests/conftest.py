@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +32,13 @@ hypothesis.settings.load_profile("house")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """All files of this session below one directory on a real file system: $TMPDIR is there too."""
+    """All files of this session below one directory on a real file system: $TMPDIR is there too.
+
+    And signals as a terminal gives them: under nohup, or in the background of a script, some come ignored.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     if not config.option.basetemp:
         config.stash[_BASE] = config.option.basetemp = tempfile.mkdtemp(prefix="qmailpy-tests-", dir="/var/tmp")
 

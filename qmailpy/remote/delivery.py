@@ -96,6 +96,10 @@ async def _addresses(equipment: Equipment, host: bytes, route: routes.Route) -> 
     try:
         found = await look(equipment, name)
     except lookup.NoSuchHost:
+        if (
+            route.kind == routes.RELAY
+        ):  # the administrator's slip, or the relay's: the sender's mail waits for a better day
+            raise _Ended(report.no_such_relay(name)) from None
         raise _Ended(report.no_such_host(name)) from None
     except lookup.NullMX:
         raise _Ended(report.no_mail_there(name)) from None

@@ -48,6 +48,13 @@ def no_such_host(name: bytes) -> bytes:
     return b"DSorry, I couldn't find any host named %s. (#5.1.2)\n\0" % printable(name)
 
 
+def no_such_relay(name: bytes) -> bytes:
+    """A relay named in control/smtproutes does not exist.  C bounces; nobody's mail should die of a slip in a file."""
+    return (
+        b"ZSorry, I couldn't find any host named " + printable(name) + b", my relay in control/smtproutes. (#4.4.4)\n\0"
+    )
+
+
 def no_mail_there(name: bytes) -> bytes:
     """The host's MX record says that it takes no mail (RFC 7505)."""
     return b"DSorry, %s has a null MX: it does not accept mail. (#5.1.10)\n\0" % printable(name)

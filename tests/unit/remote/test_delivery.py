@@ -303,6 +303,12 @@ def test_an_exchanger_nobody_knows_for_now_may_be_better_than_ourselves(place: P
     assert addresses == []
 
 
+def test_a_relay_that_does_not_exist_is_the_administrators_slip_and_defers(place: Place) -> None:
+    place.control("smtproutes", ":relay.example")
+    report = b"ZSorry, I couldn't find any host named relay.example, my relay in control/smtproutes. (#4.4.4)\n\0"
+    assert tried(place, Records(Hard)) == (report, [])
+
+
 def test_what_is_known_is_tried_even_if_the_rest_is_not(place: Place) -> None:
     records = Records([(10, b"a"), (20, b"b")], a_a=Soft, a_b=[b"192.0.2.2"], aaaa_b=Soft)
     assert tried(place, records) == (NO_CONNECTION, [b"192.0.2.2"])
