@@ -113,11 +113,6 @@ def is_temporary(errno: int | None) -> bool:
     return errno in _TEMPORARY
 
 
-def of_errno(errno: int | None) -> int:
-    """TEMP or PERM.  errno: of an OSError.  Source: spec/00 10."""
-    return TEMP if errno in _TEMPORARY else PERM
-
-
 def words(error: OSError | int | None) -> bytes:
     """Qmail's own text of an error, never the C library's (spec/00 10)."""
     number = error.errno if isinstance(error, OSError) else error

@@ -26,11 +26,6 @@ def sleep(seconds: float) -> None:
     _time.sleep(seconds)
 
 
-def local_offset(when: int) -> int:
-    """Seconds that local time is ahead of UTC at when (seconds since the epoch)."""
-    return _time.localtime(when).tm_gmtoff
-
-
 def local(when: int) -> tuple[int, int, int, int, int]:
     """Local month 1..12, day, hour, minute, second at when (seconds since the epoch)."""
     parts = _time.localtime(when)
