@@ -3,7 +3,7 @@
 # make quick  format, lint, types, unit and house tests; under a minute
 # make setup check   install (QMAILHOME=DIR, default /var/qmail) and verify; as root
 #                    FORCE=all or FORCE="qmail-remote ..." overwrites programs that somebody replaced
-# make uninstall     removes programs, never mail
+# make uninstall     removes programs, never mail; FORCE=all: although they are running
 # make accounts      prints the commands that create the accounts
 # make bench         messages per second and CPU per message, beside the budget; N=1000 messages each way
 # make crash         the queue killed after every system call, all of them
@@ -42,7 +42,7 @@ quick: $(TESTREADY)
 	$(VENV)/bin/ruff format --check -q .
 	$(VENV)/bin/ruff check -q .
 	$(VENV)/bin/mypy
-	$(RUN) -m pytest -q -m "not slow and not root" tests/unit tests/house
+	$(RUN) -m pytest -q -n 2 -m "not slow and not root" tests/unit tests/house
 
 format: $(TESTREADY)
 	$(VENV)/bin/ruff format -q .
@@ -55,7 +55,7 @@ check: $(READY)
 	@$(RUN) tools/setup.py --home "$(QMAILHOME)" --check
 
 uninstall: $(READY)
-	@$(RUN) tools/setup.py --home "$(QMAILHOME)" --uninstall
+	@$(RUN) tools/setup.py --home "$(QMAILHOME)" --uninstall $(if $(FORCE),--force)
 
 accounts: $(READY)
 	@for system in linux freebsd netbsd; do \
@@ -64,9 +64,13 @@ accounts: $(READY)
 run: $(READY)
 	@$(RUN) tools/run.py
 
-# WHAT=tests/journeys make test: only these
+# WHAT=tests/journeys make test: only these. 5: pytest found none of the kind
+PYTEST = t() { $(RUN) -m pytest -q "$$@" < /dev/null || { code=$$?; test $$code = 5 || exit $$code; }; }; t
 test: $(TESTREADY)
-	@$(RUN) -m pytest -q $(WHAT) < /dev/null
+	@echo "Two at a time, the tests that need no machine of their own:"
+	@$(PYTEST) -n 2 -m "not root" $(WHAT)
+	@echo "In namespaces of their own, two at a time, those that need root:"
+	@$(PYTEST) -m root $(WHAT)
 
 crash: $(TESTREADY)
 	@QMAILPY_CRASH=all $(RUN) -m pytest -q tests/crash < /dev/null

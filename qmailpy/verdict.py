@@ -57,6 +57,7 @@ _TEMPORARY = frozenset(
         "ENOBUFS",
         "ETOOMANYREFS",
         "ECONNREFUSED",
+        "ENOTCONN",  # a FUSE mount whose server is dead
         "EHOSTDOWN",
         "EHOSTUNREACH",
         "EUSERS",
@@ -100,9 +101,11 @@ _WORDS = {
     _errno.ENXIO: b"device not configured",
     _errno.ENOTEMPTY: b"directory not empty",
     _errno.EINVAL: b"invalid argument",
+    _errno.ESPIPE: b"unseekable descriptor",
     _errno.EXDEV: b"cross-device link",
     _errno.ENOTCONN: b"not connected",
     _errno.ENOTSOCK: b"not a socket",
+    _errno.E2BIG: b"argument list too long",
     _errno.EBADF: b"file descriptor not open",
     _errno.ENOLCK: b"no locks available",
 }

@@ -6,7 +6,6 @@ The list of what was skipped and why stands at the end of every run.
 import contextlib
 import json
 import os
-import shutil
 import signal
 import tempfile
 from collections import Counter
@@ -22,7 +21,8 @@ from tests.support import wait_for
 
 _REFUSAL = pytest.StashKey[str]()
 _MACHINES = pytest.StashKey[dict[str, namespaces.Machine]]()
-_BASE = pytest.StashKey[str]()
+_CLAIM = pytest.StashKey[tuple[str, int]]()
+PLACE = "/var/tmp"  # on a real file system, as a queue is
 
 
 # Examples are the same in every run, and so is what a red test says; `make fuzz` looks further
@@ -40,13 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     if not config.option.basetemp:
-        config.stash[_BASE] = config.option.basetemp = tempfile.mkdtemp(prefix="qmailpy-tests-", dir="/var/tmp")
+        leftovers.sweep(PLACE)
+        config.stash[_CLAIM] = leftovers.claim(PLACE)
+        config.option.basetemp = config.stash[_CLAIM][0]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """And nothing of it stays."""
-    if base := config.stash.get(_BASE, ""):
-        shutil.rmtree(base, ignore_errors=True)
+    if _CLAIM in config.stash:
+        leftovers.release(*config.stash[_CLAIM])
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -130,7 +132,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
 def _nothing_stays_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No process of ours lives on, nothing lies in $TMPDIR (or, in a machine of its own, in /tmp)."""
     base = str(tmp_path_factory.getbasetemp())
-    os.chmod(base, 0o711)  # the embedded homes of an ordinary user lie below it when root runs the tests
+    # the embedded homes of an ordinary user lie below it when root runs the tests
+    for folder in (base, os.path.dirname(base)) if "PYTEST_XDIST_WORKER" in os.environ else (base,):
+        os.chmod(folder, 0o711)
     temporary = os.path.join(base, "tmpdir")
     os.mkdir(temporary, 0o1777)
     os.chmod(temporary, 0o1777)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,7 @@ ON_THE_WIRE = b"From: a\r\n\r\n..hello\r\nworld\r\n.\r\n"
 NEXT = b"(next)"
 GOOD = {
     "greeting": b"220 peer\r\n",
+    "EHLO": b"250 peer\r\n",
     "HELO": b"250 peer\r\n",
     "MAIL": b"250 ok\r\n",
     "RCPT": b"250 ok\r\n",
@@ -179,25 +181,28 @@ class Place:
         host: bytes = b"there.example",
         sender: bytes = b"from@here.example",
         prepare: Callable[[Equipment], None] | None = None,
+        whole: bool = False,
+        marked: bool = False,
     ) -> bytes:
         """One delivery of the message, in a loop of its own.
 
-        prepare: changes the equipment.  Recipients: one if none is named.
+        prepare: changes the equipment; marked: with the line that says that mail waits for the relay.
+        Recipients: one if none is named.
         """
+        to = list(recipients) or [b"to@there.example"]
 
         async def run(descriptor: int) -> bytes:
             equipment = Equipment(self.home)
             if prepare is not None:
                 prepare(equipment)
-            return await deliver(
-                self.home, host, sender, list(recipients) or [b"to@there.example"], descriptor, equipment
-            )
+            return await deliver(self.home, host, sender, to, descriptor, equipment, whole=whole)
 
         descriptor = os.open(self.message, os.O_RDONLY)
         try:
-            return asyncio.run(run(descriptor))
+            report = asyncio.run(run(descriptor))
         finally:
             os.close(descriptor)
+        return report if marked else re.sub(rb"Mail waits for the relay \S+ port \d+\.\n", b"", report)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 Needs no root, no accounts and no port under 1024 (the embedded way). Root first becomes the owner of the checkout, or
 65534 where that is root. The home is var/qmail in the checkout; a second start finds its queue again.
-Ctrl-C or TERM ends it: TERM goes to qmail-send, which lets running deliveries end; nothing is left behind.
+Ctrl-C or TERM ends it: TERM goes to qmail-send, which lets running deliveries end; nothing is left behind. If this
+program is killed, its end of the log's pipe is gone, and qmail-send does the same by itself.
 """
 
 import fcntl
@@ -16,14 +17,14 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from qmailpy.install import ground, order
-from qmailpy.programs import PROGRAMS
 from qmailpy.programs.qmail_detach import ends_within
+from qmailpy.programs.table import PROGRAMS
 from qmailpy.system import identity
 from qmailpy.verdict import Die
 
 CHECKOUT = os.fsencode(sys.path[0])
 MODES = {program.name: program.mode for program in PROGRAMS.values()}
-SUBJECT = b"Subject: Hello from make run"
+HOLDER = b"/make-run.pid"  # in the home: locked by who runs it, and holds its pid
 START_PATIENCE = 30.0  # seconds until the log's first line must be there
 DELIVERY_PATIENCE = 60.0  # seconds for one message to one Maildir on this machine
 STOP_PATIENCE = 120.0  # seconds for running deliveries to end
@@ -165,10 +166,11 @@ def catch_signals(system: System) -> None:
         signal.signal(number, end)
 
 
-def send(home: bytes, recipient: bytes) -> None:
-    """Hand one message to our sendmail, as any program on this machine would."""
+def send(home: bytes, recipient: bytes) -> bytes:
+    """Hand one message to our sendmail, as any program on this machine would.  Result: the field that only it has."""
+    mark = b"Message-ID: <%d.%d@make-run.invalid>" % (time.time_ns(), os.getpid())
     message = (
-        b"From: " + recipient + b"\nTo: " + recipient + b"\n" + SUBJECT + b"\n\n"
+        b"From: " + recipient + b"\nTo: " + recipient + b"\nSubject: Hello from make run\n" + mark + b"\n\n"
         b"This message went from sendmail through the door into the queue,\nand from there to this Maildir.\n"
     )
     try:
@@ -187,14 +189,15 @@ def send(home: bytes, recipient: bytes) -> None:
         show("sendmail", line)
     if done.returncode:
         raise Trouble(f"sendmail refused the message: exit code {done.returncode}")
+    return mark
 
 
-def delivered(home: bytes, known: set[bytes]) -> bytes | None:
-    """Where our message lies; mail of an earlier time may arrive before it."""
+def delivered(home: bytes, known: set[bytes], mark: bytes) -> bytes | None:
+    """Where the message with this field lies; mail of an earlier time may arrive before it."""
     folder = home + b"/home/Maildir/new"
     for name in sorted(set(os.listdir(folder)) - known):
         with open(folder + b"/" + name, "rb") as file:
-            if b"\n" + SUBJECT + b"\n" in file.read():
+            if b"\n" + mark + b"\n" in file.read().partition(b"\n\n")[0] + b"\n":
                 return folder + b"/" + name
     return None
 
@@ -212,14 +215,14 @@ def one_message(system: System, name: bytes) -> None:
     new = system.home + b"/home/Maildir/new"
     known = set(os.listdir(new))
     say(f"\nSending a message to {os.fsdecode(name)} with {os.fsdecode(system.home)}/bin/sendmail")
-    send(system.home, name)
+    mark = send(system.home, name)
     path = None
     while path is None:
         if not system.wait_for(FINISHED, DELIVERY_PATIENCE):
             if system.wanted_down:
                 return
             raise Trouble("the message was accepted, but not delivered in time: see the log above")
-        path = delivered(system.home, known)
+        path = delivered(system.home, known, mark)
     show_delivered(path)
 
 
@@ -233,16 +236,25 @@ def tell_how_to_go_on(home: bytes, name: bytes) -> None:
     say("Ctrl-C ends it; the queue stays for the next time.\n")
 
 
+def be_the_only_one(home: bytes) -> int:
+    """Result: a descriptor that holds the home's lock as long as it is open.  Errors: Trouble names who has it."""
+    lock = os.open(home + HOLDER, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pid = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
+        raise Trouble(f"another make run is at work in {os.fsdecode(home)}: pid {pid}") from None
+    os.ftruncate(lock, 0)
+    os.write(lock, b"%d\n" % os.getpid())
+    return lock
+
+
 def main() -> int:
     """Home, daemons, one message, and then whatever comes until somebody ends it."""
     home, uid = ground.choose_home(CHECKOUT, say)
     order.embedded(CHECKOUT, home, MODES, say, uid=uid)
     os.chdir(home)
-    lock = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise Trouble(f"another make run is at work in {os.fsdecode(home)}") from None
+    lock = be_the_only_one(home)
     user = identity.my_name()
     system = System(home)
     catch_signals(system)
@@ -256,6 +268,7 @@ def main() -> int:
     finally:
         say("\nEnding: running deliveries end first")
         system.stop()
+        os.close(lock)
     say("All daemons have ended. What is in the queue stays for the next time.")
     return 0
 

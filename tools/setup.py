@@ -1,20 +1,21 @@
 """Makes a home, verifies it, takes its programs away: the command line over qmailpy/install.
 
 setup.py [--home DIR] [--check] [--force [NAME ...]]   the classic way, as root; DIR: /var/qmail
-setup.py --embedded DIR [--uid N] [--name FQDN]        the embedded way: a home of one ordinary user
-setup.py [--home DIR] --check | --uninstall
+setup.py --embedded DIR [--uid N] [--name FQDN]        the embedded way: a home of one ordinary user, never of root
+setup.py [--home DIR] --check | --uninstall [--force]  --force: although its programs are running
 setup.py [--home DIR] --accounts linux|freebsd|netbsd  prints the commands that make the accounts
 """
 
 import argparse
+import contextlib
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from qmailpy.disk.home import DEFAULT
-from qmailpy.install import accounts, order
-from qmailpy.programs import PROGRAMS
+from qmailpy.install import accounts, order, removal
+from qmailpy.programs.table import PROGRAMS
 from qmailpy.verdict import Die
 
 CHECKOUT = os.fsencode(sys.path[0])
@@ -22,8 +23,9 @@ MODES = {program.name: program.mode for program in PROGRAMS.values()}
 
 
 def say(line: str) -> None:
-    """One line, at once: an administrator watches."""
-    print(line.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), flush=True)
+    """One line, at once: an administrator watches.  What is under way goes on to its end when he does not (head)."""
+    with contextlib.suppress(OSError):
+        print(line.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), flush=True)
 
 
 def read_arguments() -> argparse.Namespace:
@@ -50,7 +52,7 @@ def main() -> int:
         print("\n".join(accounts.lines(wanted.accounts, home)))
         return 0
     if wanted.uninstall:
-        order.uninstall(home, say)
+        removal.uninstall(home, say, force)
         return 0
     if wanted.embedded and not wanted.check:
         name = wanted.name.encode() if wanted.name else None
@@ -66,6 +68,8 @@ if __name__ == "__main__":
     try:
         CODE = main()
     except Die as death:
-        say(f"setup: fatal: {os.fsdecode(death.text)}")
+        with contextlib.suppress(OSError):
+            # where it is seen although descriptor 1 is a closed pipe
+            os.write(2, b"setup: fatal: " + death.text + b"\n")
         CODE = death.code
     sys.exit(CODE)

@@ -18,7 +18,8 @@ _MODE = 0o644  # the door is another user
 _NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
 _READ = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC | posix.O_NOCTTY
 _ASIDE = b"aside"
-_REGULAR, _KIND = 0o100000, 0o170000
+_SHOWN = 100  # bytes of a stranger's name that are kept in a hidden one
+_REGULAR, _DIRECTORY, _KIND = 0o100000, 0o040000, 0o170000
 _NOT_A_FILE = (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EMLINK)  # symbolic link, socket, device
 
 
@@ -150,5 +151,26 @@ def remove(folder: bytes, name: bytes) -> None:
 
 
 def set_aside(folder: bytes, name: bytes) -> None:
-    """Out of the way, for the administrator to look at.  Errors: OSError."""
-    posix.rename(folder + b"/" + name, b"/".join((folder, _ASIDE, name)))
+    """Out of the way, for the administrator to look at.  Errors: OSError.
+
+    A stranger's directory cannot be moved into another one; it stays here under a hidden name.
+    """
+    path = folder + b"/" + name
+    try:
+        posix.rename(path, b"/".join((folder, _ASIDE, name)))
+    except FileNotFoundError:
+        if _is_gone(path):
+            raise
+        raise NotADirectoryError(errno.ENOTDIR, "no directory aside") from None
+    except OSError:
+        if posix.lstat(path).st_mode & _KIND != _DIRECTORY:
+            raise
+        posix.rename(path, b"%s/.%s-%s" % (folder, posix.urandom(_NAME_BYTES).hex().encode(), name[:_SHOWN]))
+
+
+def _is_gone(path: bytes) -> bool:
+    try:
+        posix.lstat(path)
+    except FileNotFoundError:
+        return True
+    return False

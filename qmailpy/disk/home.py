@@ -59,6 +59,11 @@ class Home:
         return self._embedded
 
     @property
+    def direct(self) -> bool:
+        """Whether mail leaves this host without a queue, by qmail-direct: control/direct exists."""
+        return _exists(self.control(b"direct"))
+
+    @property
     def roles(self) -> identity.Roles:
         """The accounts of the roles.  Errors: Die TEMP where one is missing."""
         if self._roles is None:

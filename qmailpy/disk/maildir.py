@@ -41,11 +41,7 @@ def name_of(when_ns: int, pid: int, count: int, host: bytes) -> bytes:
 
 def fresh_name(count: int) -> bytes:
     """A name for now, here, and us."""
-    return name_of(clock.now_ns(), identity.my_pid(), count, _host())
-
-
-def _host() -> bytes:
-    return posix.uname().nodename.encode("utf-8", "surrogateescape")
+    return name_of(clock.now_ns(), identity.my_pid(), count, identity.host())
 
 
 def deliver(folder: bytes, pieces: "Iterable[bytes]", count: int = 0, namer: "Namer" = fresh_name) -> None:

@@ -10,10 +10,14 @@ import posix
 from qmailpy.disk.home import Home
 from qmailpy.disk.layout import TCPTO_SIZE
 from qmailpy.disk.queue.paths import Paths
+from qmailpy.verdict import TEMP, Die, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 
 def look(home: Home) -> bytes:
@@ -66,3 +70,30 @@ def zero(home: Home) -> None:
         return
     finally:
         posix.close(descriptor)
+
+
+# for qmail-tcpto and qmail-tcpok, which must say what is wrong
+
+
+def read(home: Home) -> bytes:
+    """The table, under its lock.  Errors: Die TEMP."""
+    return _locked(home, posix.O_RDONLY, lambda descriptor: posix.pread(descriptor, TCPTO_SIZE, 0))
+
+
+def forget(home: Home) -> None:
+    """Forget everything, under the lock.  Errors: Die TEMP."""
+    _locked(home, posix.O_WRONLY, lambda descriptor: posix.pwrite(descriptor, bytes(TCPTO_SIZE), 0))
+
+
+def _locked(home: Home, flags: int, work: "Callable[[int], T]") -> "T":
+    path = Paths(home).lock(b"tcpto")
+    try:
+        descriptor = posix.open(path, flags | posix.O_NONBLOCK | posix.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            return work(descriptor)
+        finally:
+            posix.close(descriptor)
+    except OSError as error:
+        hint = b" (be root, or qmailr)" if isinstance(error, PermissionError) else b""
+        raise Die(TEMP, b"unable to use " + path + b": " + words(error) + hint) from None

@@ -1,13 +1,15 @@
 """sendmail's command line: the union of what dma, Postfix, Exim, msmtp, nullmailer, OpenSMTPD and qmail accept.
 
 Each option acts or is accepted in silence; what asks for another mode than handing over a message says which.
-Used by the programs sendmail, mailq, newaliases. Source: spec/07-inject.md 8, spec/10-neighbours.md c2.
+Used by the programs sendmail (and its other names), mailq, newaliases, rmail. Source: spec/07-inject.md 8,
+spec/10-neighbours.md c2.
 """
 
 from qmailpy.rules.options import UsageError, parse
 
-DELIVER, LIST, ALIASES, SMTP, FLUSH, HELP, ABSENT = range(7)
+DELIVER, LIST, ALIASES, SMTP, FLUSH, EXPLAIN, DAEMON, HOSTS, PURGE, CONFIGURATION, HELP, ABSENT = range(12)
 
+NEEDS_RECIPIENT = b"e"  # a letter of $QMAILINJECT, which another qmail-inject than ours ignores
 _LETTERS = (
     b"t"  # recipients: the header's too
     b"f:r:F:"  # sender, sender, full name
@@ -19,12 +21,23 @@ _LETTERS = (
 _MODES = {
     b"m": DELIVER,
     b"q": DELIVER,  # dma's "queue only": so we always do
+    b"nq": DELIVER,  # Exim's "no qualification" of what comes by SMTP
     b"i": ALIASES,
-    b"s": SMTP,
+    **dict.fromkeys((b"s", b"S", b"w"), SMTP),  # S: nobody reads the answers, but they do no harm
     **dict.fromkeys((b"p", b"pa", b"pc", b"pi", b"pr", b"pra", b"pri", b"pru", b"pu"), LIST),
-    **dict.fromkeys((b"S", b"d", b"df", b"l", b"t", b"v", b"vs", b"h", b"H"), ABSENT),
-    **dict.fromkeys((b"V", b"P", b"e", b"F", b"f", b"rw", b"rt", b"nq", b"w", b"malware"), ABSENT),  # Exim's own
+    **dict.fromkeys((b"d", b"df", b"l"), DAEMON),
+    **dict.fromkeys((b"t", b"v", b"vs"), EXPLAIN),
+    b"h": HOSTS,
+    b"H": PURGE,
+    b"P": CONFIGURATION,
+    b"V": HELP,
+    **dict.fromkeys((b"e", b"F", b"f", b"rw", b"rt", b"malware"), ABSENT),  # tests of Exim's own
 }
+_WITH_NEXT_WORD = frozenset(
+    b"-%c" % letter for letter in b"frFbABCLNORVXaehop"
+)  # it is no option, whatever it looks like
+_TRUSTED = (b"Ma", b"Maa", b"Mai", b"Mas", b"Mi", b"Mm", b"Mr", b"Ms", b"Mt")  # Exim's -oM, where a word follows
+_DEFAULTS = {b"N": (b"failure",), b"R": (b"full",), b"V": ()}  # what is as it always is here
 _LONG_WITH_ARGUMENT = frozenset(  # msmtp's, where the next word may be the argument
     b"--" + name
     for name in (
@@ -38,15 +51,16 @@ _LONG_WITH_ARGUMENT = frozenset(  # msmtp's, where the next word may be the argu
 class Call:
     """What a command line asks for."""
 
-    __slots__ = ("mode", "name", "recipients", "sender", "uses_header", "what")
+    __slots__ = ("mode", "name", "recipients", "sender", "unkept", "uses_header", "what")
 
     def __init__(self, words: list[bytes], mode: int = DELIVER) -> None:
         """words: without the program's name; mode: of a program that has one of its own.  Errors: UsageError."""
-        options, self.recipients = parse(_with_arguments(words), _LETTERS)
+        options, self.recipients = parse(_without_trusted(_with_arguments(words)), _LETTERS)
         self.mode, self.what = mode, b""  # what: the option that asks for the mode
         self.sender: bytes | None = None
         self.name: bytes | None = None
         self.uses_header = False
+        self.unkept: list[bytes] = []  # wishes for delivery status notifications that will not be fulfilled
         for letter, value in options:
             self._obey(letter, value)
 
@@ -66,7 +80,9 @@ class Call:
         elif letter == b"I":
             self._ask(ALIASES, b"-I")
         elif letter == b"M":
-            self._ask(ABSENT, b"-M" + value)
+            self._ask(ABSENT if value else FLUSH, b"-M" + value)
+        elif letter in _DEFAULTS and value.lower() not in _DEFAULTS[letter]:
+            self.unkept.append(b"-" + letter + b" " + value)
         elif letter == b"-":
             self._obey_long(*value.partition(b"=")[::2])
 
@@ -81,9 +97,10 @@ class Call:
         elif name in (b"help", b"version"):
             self._ask(HELP, b"--" + name)
 
-    def environment(self) -> dict[bytes, bytes | None]:
-        """The variables that say to qmail-inject who it is; None unsets one.
+    def environment(self, environment: dict[bytes, bytes]) -> dict[bytes, bytes | None]:
+        """The variables that say to qmail-inject who it is, and that somebody must receive it; None unsets one.
 
+        environment: ours.
         -f also is the From of a message that has none; an empty sender is no person, and changes nothing.
         """
         variables: dict[bytes, bytes | None] = {}
@@ -95,6 +112,9 @@ class Call:
                 variables[b"QMAILHOST"] = host
         if self.name is not None:
             variables[b"MAILNAME"] = self.name
+        if self.uses_header:
+            letters = environment.get(b"QMAILINJECT", environment.get(b"NULLMAILER_FLAGS", b""))
+            variables[b"QMAILINJECT"] = letters + NEEDS_RECIPIENT
         return variables
 
     def injection(self) -> list[bytes]:
@@ -105,6 +125,33 @@ class Call:
 
 def _without_brackets(address: bytes) -> bytes:
     return address[1:-1] if address.startswith(b"<") and address.endswith(b">") else address
+
+
+def _without_trusted(words: list[bytes]) -> list[bytes]:
+    """Without Exim's options that begin with -o and have the next word as their argument: where -oi ends, theirs go on.
+
+    Others write that argument into the same word, or mean something else without one: then the next word stays.
+    """
+    kept: list[bytes] = []
+    left = words[::-1]
+    while left:
+        word = left.pop()
+        if word == b"--" or not word.startswith(b"-"):
+            return [*kept, word, *left[::-1]]
+        kept.append(word)
+        if left and word.startswith(b"-o") and _takes_next(word[2:], left[-1]):
+            left.pop()
+        elif left and word in _WITH_NEXT_WORD:
+            kept.append(left.pop())
+    return kept
+
+
+def _takes_next(option: bytes, word: bytes) -> bool:
+    if option in _TRUSTED:
+        return True
+    if option == b"P":  # a pid file
+        return word.startswith(b"/")
+    return option in (b"B", b"X", b"r", b"s") and word[:1].isdigit() and b"@" not in word
 
 
 def _with_arguments(words: list[bytes]) -> list[bytes]:

@@ -1,5 +1,7 @@
 """The message on descriptor 0: its header to whoever takes fields, its body in pieces, never whole.
 
+Lines may end with CR LF, as PHP and programs from other systems write them: the first line decides, as in Postfix.
+
 Source: spec/07-inject.md 3.
 """
 
@@ -19,23 +21,24 @@ _MESSAGE = 0  # descriptor
 class Message:
     """Read once, from its first byte to its last: header(), then body().  Errors of both: Die TEMP."""
 
-    __slots__ = ("_ended", "_rest")
+    __slots__ = ("_ended", "_held", "_rest", "_strips")
 
     def __init__(self) -> None:
         """Reads nothing yet."""
         self._ended = False  # after which nothing is read any more: a terminal would have to say it again
+        self._strips: bool | None = None  # whether lines end with CR LF, as the first one says; None: not known yet
+        self._held = b""  # read, but not given: the beginning of the first line, or a CR that may end one
         self._rest = b""  # what was read beyond the header, its empty line included
 
     def header(self, take: "Callable[[bytes], None]") -> None:
         """Give every field to take.  Errors: Die PERM for a header without measure; what take raises."""
         reader = HeaderReader(take)
         try:
-            while not self._ended:
-                piece = self._read()
-                if not piece:
-                    reader.finish()
-                elif reader.feed(piece):
+            while piece := self._read():
+                if reader.feed(piece):
                     break
+            else:
+                reader.finish()
         except HeaderTooLong:
             raise Die(PERM, b"header too long: more than 64 MB") from None
         self._rest = reader.rest
@@ -56,6 +59,27 @@ class Message:
             write(b"\n")
 
     def _read(self) -> bytes:
+        """The next piece; empty at the end.  CR LF becomes LF throughout if it ends the first line."""
+        while not self._ended:
+            piece = self._held + self._take()
+            self._held = b""
+            if self._strips is None:
+                end = piece.find(b"\n")
+                if end < 0 and len(piece) < READ_SIZE and not self._ended:
+                    self._held = piece
+                    continue
+                self._strips = piece[:end].endswith(b"\r") if end > 0 else False
+            if not self._strips:
+                return piece
+            if piece.endswith(b"\r") and not self._ended:
+                piece, self._held = piece[:-1], b"\r"
+            if piece:
+                from qmailpy.wire.dots import stored_lines  # not for everybody's mail: it costs a start
+
+                return stored_lines(piece)
+        return b""
+
+    def _take(self) -> bytes:
         while True:
             try:
                 piece = posix.read(_MESSAGE, READ_SIZE)

@@ -2,7 +2,7 @@
 
 /usr/bin/python3 where it is new enough and of the same kind as the interpreter that our compiled dependency
 (setproctitle) was built for; else the interpreter that the virtual environment was made from. -I: nothing from the
-caller's environment or directory; -S: no site-packages, which cost 2 to 20 ms.
+caller's environment or directory; -S: no site-packages, which cost 2 to 20 ms; -X utf8: no look at the locale.
 """
 
 import os
@@ -13,7 +13,7 @@ from qmailpy.install import commands
 from qmailpy.verdict import TEMP, Die
 
 SYSTEM = b"/usr/bin/python3"
-OPTIONS = b"-IS"
+OPTIONS = b"-ISXutf8"
 LEAST = (3, 11)
 LONGEST = 127  # bytes of a #! line that every kernel takes
 PATIENCE = 20.0  # seconds an interpreter may take to say what it is

@@ -14,6 +14,7 @@ import sys
 
 from qmailpy import VERSION
 from qmailpy.disk import durable
+from qmailpy.install.bundle import bundles
 from qmailpy.install.gather import Goods
 from qmailpy.install.owners import Owners
 from qmailpy.install.placed import content_at, digest
@@ -77,12 +78,11 @@ class Library:
         self._say(f"writing {os.fsdecode(final)}: {len(goods.library)} files")
         os.mkdir(fresh, 0o755)
         for path, content in goods.library.items():
-            target = fresh + b"/" + os.fsencode(path)
-            os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
-            with open(target, "xb") as file:
-                file.write(content)
+            _place(fresh, path, content)
         self._say(f"compiling with {sys.implementation.cache_tag}")
         compile_all(fresh, final, set(goods.library))
+        for path, content in bundles(goods.library, os.fsdecode(final)).items():
+            _place(fresh, path, content)
         listed = manifest(fresh)
         with open(fresh + b"/" + MANIFEST.encode(), "xb") as file:
             file.write(listed)
@@ -146,6 +146,13 @@ class Library:
         if os.path.islink(current):
             os.unlink(current)
         self._remove_unfinished()
+
+
+def _place(top: bytes, path: str, content: bytes) -> None:
+    target = top + b"/" + os.fsencode(path)
+    os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
+    with open(target, "xb") as file:
+        file.write(content)
 
 
 def is_version(path: bytes) -> bool:

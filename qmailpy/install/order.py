@@ -1,4 +1,4 @@
-"""What setup, check, uninstall and the embedded way do, in their order.
+"""What setup, check and the embedded way do, in their order.
 
 Each takes the checkout, the home, and the table of programs (name -> mode): this is an organ, and the table stands
 above it. Each says what it does, one line at a time, through the function it is given.
@@ -9,7 +9,7 @@ import socket
 import stat
 
 from qmailpy.disk.home import Home
-from qmailpy.disk.layout import HOME, SPLIT_FOLDERS
+from qmailpy.disk.layout import SPLIT_FOLDERS
 from qmailpy.install import accounts, around, interpreter, naming, owners, verify
 from qmailpy.install.gather import Goods, gather, require_path
 from qmailpy.install.library import Library, name_of
@@ -168,37 +168,6 @@ def _tell(home: bytes, found: verify.Findings, say: "Say") -> bool:
     return True
 
 
-def uninstall(home: bytes, say: "Say") -> None:
-    """Take programs, library, pages, boot and doc away.  Queue, control, alias, users and accounts stay."""
-    home = require_path(home)
-    if not os.path.isdir(home + b"/lib"):
-        raise Die(TEMP, home + b" is not a home that setup made: it has no lib/")
-    status = os.stat(home)
-    who = owners.embedded(status.st_uid, status.st_gid)
-    library = Library(home, who, say)
-    library.lock()
-    try:
-        Placer(home, who, say).remove_all()
-        library.remove()
-        _remove_empty_folders(home)
-    except OSError as error:
-        raise Die(TEMP, b"unable to remove " + home + b"/lib: " + words(error)) from None
-    finally:
-        library.unlock()
-    say(f"uninstall: programs are gone from {os.fsdecode(home)}; queue, control, alias, users, accounts are untouched")
-
-
-def _remove_empty_folders(home: bytes) -> None:
-    """Of the directories in the tables, those that only programs were in."""
-    ours = ("bin", "boot", "doc", "lib", "man")
-    for entry in reversed(HOME):
-        if entry.path.partition("/")[0] in ours:
-            try:
-                os.rmdir(home + b"/" + entry.path.encode())
-            except OSError:  # something of the administrator's is in it
-                continue
-
-
 def embedded(
     checkout: bytes,
     home: bytes,
@@ -215,13 +184,13 @@ def embedded(
     the home. name: the host's full name for control/me; else this machine's.
     """
     home = require_path(home)
+    if identity.is_root() and not uid:
+        raise Die(TEMP, b"no mail is delivered as root, so no embedded home can be root's: say whose it is, --uid N")
     _refuse_checkout(checkout, home)
     refuse_strange(home)
     goods = gather(checkout, home, programs)
-    if identity.is_root() and uid not in (None, 0):
-        become(home, uid or 0)
-    if identity.is_root() and uid != 0:
-        raise Die(TEMP, b"an embedded home of root's is refused: say --uid N (--uid 0 if you really mean it)")
+    if uid and identity.is_root():
+        become(home, uid)
     if uid is not None and uid != identity.my_uid():
         raise Die(TEMP, b"only root can make a home for uid %d" % uid)
     if os.path.isdir(home) and os.stat(home).st_uid != identity.my_uid():

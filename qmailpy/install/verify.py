@@ -6,10 +6,12 @@ Notes are things that are allowed and yet worth a look: they do not make a home 
 import os
 import stat
 
+from qmailpy.disk import control
+from qmailpy.disk.control_kinds import KINDS, claimed_twice, doubts
 from qmailpy.disk.layout import Entry
 from qmailpy.install import commands, interpreter, library, placed, tree
 from qmailpy.install.owners import Owners
-from qmailpy.verdict import words
+from qmailpy.verdict import Die, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -235,8 +237,23 @@ class Verifier:
             self._fault(f"{shown} is not a socket that everybody may connect to (stop the door; rm {shown})")
 
     def controls(self) -> None:
-        """control/me is the only file that must be there, once mail is to move."""
+        """control/me is the only file that must be there, once mail is to move; what is there should mean what it says.
+
+        What a file says is its administrator's affair: notes, no faults.
+        """
+        shown = f"{os.fsdecode(self._home)}/control"
         if not os.path.exists(self._home + b"/control/me"):
-            self.found.notes.append(
-                f"{os.fsdecode(self._home)}/control/me does not exist yet (bin/config-fast your.host.name)"
-            )
+            self.found.notes.append(f"{shown}/me does not exist yet (bin/config-fast your.host.name)")
+        lists: dict[bytes, list[bytes]] = {}
+        for name, kind in KINDS.items():
+            try:
+                text = control.read(self._home + b"/control/" + name)
+            except Die as death:
+                self._fault(death.text.decode("ascii", "replace"))
+                continue
+            if text is None:
+                continue
+            lists[name] = control.entries(text)
+            self.found.notes += [f"{shown}/{name.decode()}: {said.decode()}" for said in doubts(kind, text)]
+        for domain in claimed_twice(lists.get(b"locals", []), lists.get(b"virtualdomains", [])):
+            self.found.notes.append(f"{shown}/virtualdomains: locals has {os.fsdecode(domain)} too, and wins")

@@ -76,7 +76,7 @@ def carry_out(
         elif instruction.kind == MBOX:
             mailboxes.into_mbox(instruction.argument, message, variables)
         elif instruction.kind == PROGRAM:
-            code = command.run(instruction.argument, message)
+            code = command.run(instruction.argument, message, home)
             if code == command.STOP:
                 break
             if code:

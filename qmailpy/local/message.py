@@ -46,7 +46,10 @@ class Message:
             raise Die(TEMP, b"Unable to rewind message. (#4.3.0)") from None
 
     def pieces(self, head: bytes = b"") -> "Iterator[bytes]":
-        """Head and then the whole message, none of the pieces empty.  Errors: Unreadable."""
+        """Head and then the whole message, none of the pieces empty.  Errors: Unreadable.
+
+        Only an empty read is the end: before a bad block of a disk there may be a short one.
+        """
         at = 0
         while piece := self._read(at):
             at += len(piece)

@@ -1,15 +1,16 @@
-"""The programs: the table that is the truth about them, and how one is started.
+"""The programs: how one is started.  What they are: table.py.
 
-qmail-start, setup, check, qmail-showctl, the house tests and the pictures read this table. A program never imports
-another: it names it, as execv would, and may get its function from load() to run it without an exec.
+A program never imports another: it names it, as execv would, and may get its function from load() to run it without
+an exec.
 """
 
+import errno
 import posix
 import sys
 
 from qmailpy.disk.home import DEFAULT, Home
 from qmailpy.system import descriptors, process
-from qmailpy.verdict import EXIT, TEMP, Die
+from qmailpy.verdict import EXIT, TEMP, Die, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,172 +19,24 @@ if TYPE_CHECKING:
 
     Main = Callable[..., int]  # main(argv, home), and resident=True where a program wants to know
 
-
-class Program:
-    """One program: who it runs as, who starts it, what its descriptors are, its mode in bin/."""
-
-    __slots__ = ("by", "fds", "mode", "module", "name", "prefix", "resident", "role", "summary")
-
-    def __init__(
-        self,
-        name: str,
-        role: str,
-        by: str,
-        fds: str,
-        summary: str,
-        *,
-        mode: int = 0o755,
-        resident: bool = False,
-        module: str = "",
-        prefix: bool = True,
-    ) -> None:
-        """role: account or "caller"; by: who starts it; resident: may run without an exec.
-
-        module: where it is not its name; prefix: whether its fatal line begins with its name.
-        """
-        self.name, self.role, self.by, self.fds, self.summary = name, role, by, fds, summary
-        self.mode, self.resident, self.prefix = mode, resident, prefix
-        self.module = module or name.replace("-", "_")
-
-
-PROGRAMS = {
-    program.name: program
-    for program in (
-        Program("qmail-start", "root", "a supervisor", "1 log", "starts the whole system", mode=0o700),
-        Program(
-            "qmail-send",
-            "qmails",
-            "qmail-start",
-            "0 log, 1/2 lspawn, 3/4 rspawn, 5/6 clean",
-            "decides what is tried when",
-            resident=True,
-        ),
-        Program(
-            "qmail-lspawn",
-            "root",
-            "qmail-start",
-            "0 commands, 1 reports",
-            "becomes the user of an address and delivers",
-            mode=0o700,
-            resident=True,
-        ),
-        Program(
-            "qmail-rspawn",
-            "qmailr",
-            "qmail-start",
-            "0 commands, 1 reports",
-            "runs remote deliveries",
-            resident=True,
-        ),
-        Program(
-            "qmail-clean",
-            "qmailq",
-            "qmail-start",
-            "0 commands, 1 answers",
-            "removes finished messages from the queue",
-            resident=True,
-        ),
-        Program(
-            "qmail-queued",
-            "qmailq",
-            "qmail-start or a service of its own",
-            "0 its starter's end",
-            "the door: takes messages from local programs",
-            resident=True,
-        ),
-        Program(
-            "splogger",
-            "qmaill",
-            "qmail-start",
-            "0 lines",
-            "hands lines to syslog",
-            resident=True,
-        ),
-        Program(
-            "qmail-getpw",
-            "qmailp",
-            "qmail-lspawn",
-            "1 six fields",
-            "finds the user of an address",
-            resident=True,
-        ),
-        Program(
-            "qmail-local",
-            "the user",
-            "qmail-lspawn",
-            "0 message, 1 report",
-            "delivers to one user by his .qmail",
-            resident=True,
-            prefix=False,
-        ),
-        Program(
-            "qmail-remote",
-            "qmailr",
-            "qmail-rspawn",
-            "0 message, 1 reports",
-            "delivers to another host",
-            resident=True,
-            prefix=False,
-        ),
-        Program(
-            "qmail-queue",
-            "caller",
-            "any program",
-            "0 message, 1 envelope",
-            "puts a message into the queue",
-        ),
-        Program(
-            "qmail-inject",
-            "caller",
-            "users, sendmail",
-            "0 message",
-            "completes a header and queues",
-        ),
-        Program(
-            "sendmail",
-            "caller",
-            "any program",
-            "0 message",
-            "sendmail's command line over qmail-inject",
-        ),
-        Program("mailq", "caller", "users", "1 list", "lists the queue"),
-        Program("newaliases", "caller", "administrators", "2 errors", "sendmail -bi"),
-        Program("maildirmake", "caller", "users", "-", "makes a Maildir"),
-        Program(
-            "qmail-showctl",
-            "caller",
-            "administrators",
-            "1 text",
-            "shows the configuration in words",
-        ),
-        Program("qmail-qread", "caller", "root", "1 list", "lists messages and recipients in the queue"),
-        Program("qmail-qstat", "caller", "root", "1 text", "counts messages in the queue"),
-        Program("qmail-detach", "caller", "an init script", "2 errors", "runs a program in the background"),
-        Program("tcp-env", "caller", "inetd", "0 socket", "sets TCP environment variables"),
-        Program(
-            "config",
-            "root",
-            "administrators",
-            "1 text",
-            "makes control files from the DNS",
-            mode=0o700,
-        ),
-        Program(
-            "config-fast",
-            "root",
-            "administrators",
-            "1 text",
-            "makes control files for a name",
-            mode=0o700,
-        ),
-    )
+# whose module is not their name
+_MODULES = {
+    "except": "except_",
+    **dict.fromkeys(("send-mail", "runq", "hoststat", "purgestat"), "sendmail"),
 }
+# whose last words do not begin with their name: senders read them
+_SPEAKING_FOR_THE_SYSTEM = ("qmail-local", "qmail-remote", "qmail-aliases", "qmail-dotforward")
+
+
+def module_of(name: str) -> str:
+    """The module of a program, in this package."""
+    return _MODULES.get(name) or name.replace("-", "_")
 
 
 def load(name: str) -> "Main":
     """The function of a program, to run it without an exec."""
     # not importlib, which costs every exec'ed program half a millisecond
-    main: Main = __import__(f"qmailpy.programs.{PROGRAMS[name].module}", fromlist=("main",)).main
+    main: Main = __import__(f"qmailpy.programs.{module_of(name)}", fromlist=("main",)).main
     return main
 
 
@@ -194,13 +47,17 @@ def run(name: str, argv: list[bytes], home: Home, *, resident: bool = False) -> 
     Die: its text is one line on fd 2. Anything unknown is 111 and one line without a traceback: a bug
     must defer mail, never bounce it.
     """
-    prefix = name.encode() + b": fatal: " if PROGRAMS[name].prefix else b""
+    prefix = b"" if name in _SPEAKING_FOR_THE_SYSTEM else name.encode() + b": fatal: "
     try:
         main = load(name)
         return main(argv, home, resident=True) if resident else main(argv, home)
     except Die as death:
         descriptors.say(prefix + death.text)
         return death.code
+    except descriptors.OutputError as error:
+        if error.errno != errno.EPIPE:  # who has closed a pipe (head, less) has read enough, and wants no complaint
+            descriptors.say(prefix + b"unable to write: " + words(error))
+        return EXIT[TEMP]
     except BaseException as error:  # noqa: BLE001 - the outermost frame of a program
         descriptors.say(name.encode() + b": fatal: internal error: " + describe(error))
         return EXIT[TEMP]

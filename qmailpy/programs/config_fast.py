@@ -13,8 +13,8 @@ from qmailpy.verdict import PERM, Die
 
 
 def say(text: bytes) -> None:
-    """One line on descriptor 1."""
-    descriptors.write_all(1, text + b"\n")
+    """One line on descriptor 1.  What is under way is done to its end, whoever has stopped reading."""
+    descriptors.say(text, 1)
 
 
 def main(argv: list[bytes], home: Home) -> int:

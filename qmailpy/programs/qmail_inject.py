@@ -7,7 +7,8 @@ there are none. -n prints the message instead of queueing it, -N queues it. -f t
 Runs as: the caller, with no privilege of its own.
 Descriptors: 0 the message; 1 what -n prints; 2 one line if it fails.
 Exit codes: 0 queued; 100 the message or the command line is wrong; 111 try later.
-Control files: defaulthost defaultdomain plusdomain idhost me; environment: spec/07-inject.md 2.
+Control files: defaulthost defaultdomain plusdomain idhost me generic masquerade localtime; environment:
+spec/07-inject.md 2.
 Trusts: nobody needs to trust it: its caller could talk to the door himself.
 """
 
@@ -57,12 +58,7 @@ def _complete(address: bytes, settings: Settings) -> bytes:
 
 def _show(sender: bytes, header: bytes, message: Message) -> None:
     """-n: the message on fd 1."""
-    try:
-        message.body(
-            b"Return-Path: <" + quote2(sender) + b">\n" + header, lambda piece: descriptors.write_all(1, piece)
-        )
-    except OSError:
-        raise Die(TEMP, b"write error") from None
+    message.body(b"Return-Path: <" + quote2(sender) + b">\n" + header, lambda piece: descriptors.write_all(1, piece))
 
 
 def _queue(home: Home, sender: bytes, recipients: list[bytes], header: bytes, message: Message) -> None:
@@ -102,9 +98,11 @@ def main(argv: list[bytes], home: Home) -> int:
     message.header(draft.take)
     now, pid = clock.now(), identity.my_pid()
     recipients += draft.recipients()
-    if sender is None:
-        sender = draft.sender(now, pid)
-    header = draft.generated(now, pid) + draft.kept
+    if not recipients and b"e" in settings.letters:
+        raise Die(PERM, b"no recipients: there is nobody in To, Cc or Bcc, and no argument")
+    sender = draft.sender(now, pid) if sender is None else draft.public(sender)
+    east = clock.east_of_utc(now) if settings.uses_local_time else None
+    header = draft.generated(now, pid, east) + draft.kept
     if request.prints:
         _show(sender, header, message)
     else:

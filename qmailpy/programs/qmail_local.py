@@ -16,14 +16,10 @@ import posix
 from qmailpy.disk.home import Home
 from qmailpy.local import execution
 from qmailpy.local.message import Message
-from qmailpy.rules import environment, instructions, options
+from qmailpy.rules import environment, options
 from qmailpy.skeletons import dotqmail
 from qmailpy.system import clock, descriptors, identity, process, signals
 from qmailpy.verdict import PERM, TEMP, Die, words
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 USAGE = b"qmail-local: usage: qmail-local [ -nN ] user homedir local dash ext domain sender aliasempty"
 _WORDS = 8
@@ -59,13 +55,6 @@ def _publish(variables: dict[bytes, bytes]) -> None:
         process.set_variable(name, value)
 
 
-def _steps(found: dotqmail.Found | None, default: bytes) -> "Iterator[instructions.Instruction]":
-    """The user's own instructions; with no file, or an empty one, the default delivery."""
-    if found is None or not found.text:
-        return instructions.parse(default, forward_only=False)
-    return instructions.parse(found.text, forward_only=found.forward_only)
-
-
 def main(argv: list[bytes], home: Home, *, resident: bool = False) -> int:
     """See the head of this file.  resident: this process serves more than one delivery."""
     acting, (user, homedir, local, dash, ext, domain, sender, default) = _arguments(argv)
@@ -85,5 +74,5 @@ def main(argv: list[bytes], home: Home, *, resident: bool = False) -> int:
     if found is not None and found.default is not None:
         variables[environment.DEFAULT] = found.default
     _publish(variables)
-    steps = _steps(found, default)
+    steps = dotqmail.steps(found, default)
     return execution.carry_out(steps, message, variables, home, resident=resident) if acting else execution.show(steps)

@@ -4,6 +4,7 @@ Runs as: root (group qmail), or the owner of an embedded home.  Started by qmail
 Arguments: default delivery instructions.
 Descriptors: 0 commands, 1 reports (spec/03-pipes.md 2-5).
 Exit codes: 0 the commands ended and the last delivery has reported; 100 no argument; 111 cannot start.
+Control files: userconcurrency, concurrencylocal, mailspool, read once, at start: root's own.
 Trusts: nobody's bytes. Commands are checked by the engine; who a user is is found by a child that is qmailp, and its
 answer is parsed as strictly as if it came from a stranger; a delivery is made by a child that is the user.
 This process reads no mail, no .qmail, no users/cdb, and never asks NSS.
@@ -11,14 +12,16 @@ This process reads no mail, no .qmail, no users/cdb, and never asks NSS.
 
 import posix
 
+from qmailpy.disk import control, mailspool
 from qmailpy.disk.home import Home
 from qmailpy.programs import run
 from qmailpy.rules.local_report import local_report, shorten
-from qmailpy.skeletons import address
+from qmailpy.skeletons.lookups import Lookups
 from qmailpy.skeletons.outcome import Outcome
 from qmailpy.skeletons.renewal import RESUMED
 from qmailpy.skeletons.spawner import WIDE_SLOTS, WIDE_WORD, Spawner
-from qmailpy.system import descriptors, identity, limits, process, title
+from qmailpy.skeletons.turns import Turns
+from qmailpy.system import identity, limits, process, title
 from qmailpy.system.resident import Crew, Kind
 from qmailpy.verdict import PERM, Die, is_temporary
 from qmailpy.wire import getpw
@@ -30,11 +33,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Reporter = Callable[[bytes, bytes], None]
+    Done = Callable[[], None]
 
 _DESCRIPTORS = 4  # at most for each delivery: the message, both ends of a pipe, a child's socket
 KILLED = 9  # how a resident child that died instead of answering is taken to have ended
 BUG, AS_ROOT = 112, 113  # lspawn's own exit codes (spec/03 5)
 CANNOT_EXEC_NOW, CANNOT_EXEC = 120, 126
+LINGER = 5.0  # seconds that a user's background program may keep its report open after the delivery has ended
+CONCURRENCY = 10  # of control/concurrencylocal, where it says nothing
+TOO_SLOW = b"Other deliveries to this user are taking long, so this one has to wait. (#4.2.0)\n"
 
 
 class Lspawn:
@@ -44,13 +51,14 @@ class Lspawn:
         """argv: qmail-lspawn's."""
         self._home = home
         self._default = argv[1]
+        self._boxes = mailspool.configured(home)
         self._spawner = Spawner(home, argv, self._lower_limits)
         self._files = limits.soft_open_files()  # what users' programs get
         limits.open_files(_DESCRIPTORS * WIDE_SLOTS)
         self._crew = Crew(self._spawner.loop, self._lower_limits)
+        self._turns = Turns(self._spawner.loop, _concurrency_of_one(home, self._spawner.slots))
         self._executed: dict[int, Outcome] = {}
-        asker = home.roles.account("qmailp")
-        self._lookup = Kind(("lookup",), "qmail-getpw", asker.uid, asker.gid, home.path, self._look_up)
+        self._lookups = Lookups(home, self._spawner.loop, self._crew, max(1, _together(home, self._spawner.slots) // 2))
         self._getpw = home.program("qmail-getpw")
         self._local = home.program("qmail-local")
 
@@ -69,58 +77,42 @@ class Lspawn:
     def _deliver(self, command: Command, message: int, report: "Reporter") -> None:
         local, _, domain = command.recipient.rpartition(b"@")
         if not local:  # the trash address
+            posix.close(message)
             report(b"K", b"")
             return
-        held = process.dup_above(message, 3)
 
         def found(answer: bytes | None) -> None:
-            try:
-                self._start(answer, held, local, domain, command.sender, report)
-            except OSError:
-                report(b"Z", b"qmail-spawn unable to fork. (#4.3.0)\n")
-            finally:
-                posix.close(held)
+            user = _user_of(answer, report)
+            if user is None:
+                posix.close(message)
+                return
+            words = [user.name, user.home, local, user.dash, user.ext, domain, command.sender, self._default]
+            argv = [b"bin/qmail-local", b"--", *words]
+            # a user is his home too: virtual users share a uid
+            self._turns.take((user.uid, user.home), lambda done: self._start(user, argv, message, report, done), refuse)
 
-        how = b"i" if self._spawner.is_ours(self._getpw) else b"x"
+        def refuse() -> None:
+            posix.close(message)
+            report(b"Z", TOO_SLOW)
+
+        self._lookups.ask(local, found, inside=self._spawner.is_ours(self._getpw))
+
+    # 2. deliver as him, when it is his turn
+
+    def _start(self, user: User, argv: list[bytes], message: int, report: "Reporter", done: "Done") -> None:
+        def ended(letter: bytes, text: bytes) -> None:
+            report(letter, text)
+            done()
+
         try:
-            self._crew.give(self._lookup, how + local, [], found)
+            self._become_and_deliver(user, argv, message, ended)
         except OSError:
-            posix.close(held)
-            raise
-
-    def _look_up(self, request: bytes) -> bytes:
-        """Runs in the child that is qmailp: a zero byte and the six fields, or an exit code of spec/03 5."""
-        inside, local = request[:1] == b"i", request[1:]
-        user = address.find_assigned(self._home, local)
-        if user is None and inside:
-            user = address.find_account(self._home, local)
-        if user is not None:
-            return b"\0" + getpw.encode(user)
-        code, fields = _run_getpw(self._getpw, local)
-        return bytes((code,)) + (b"" if code else fields)
-
-    def _start(
-        self, answer: bytes | None, message: int, local: bytes, domain: bytes, sender: bytes, report: "Reporter"
-    ) -> None:
-        if not answer:
-            report(b"Z", b"Unable to run qmail-getpw.\n")
-            return
-        if answer[0]:
-            report(*local_report(b"", answer[0], 0))
-            return
-        user = getpw.decode(answer[1:])
-        if user is None:
-            report(*local_report(b"", BUG, 0))
-        elif user.uid == 0:
-            report(*local_report(b"", AS_ROOT, 0))
-        else:
-            words = [user.name, user.home, local, user.dash, user.ext, domain, sender, self._default]
-            self._become_and_deliver(user, [b"bin/qmail-local", b"--", *words], message, report)
-
-    # 2. deliver as him
+            ended(b"Z", b"qmail-spawn unable to fork. (#4.3.0)\n")
+        finally:
+            posix.close(message)
 
     def _become_and_deliver(self, user: User, argv: list[bytes], message: int, report: "Reporter") -> None:
-        outcome = Outcome(self._spawner.loop, shorten, local_report, report)
+        outcome = Outcome(self._spawner.loop, shorten, local_report, report, LINGER)
         try:
             if self._spawner.is_ours(self._local):
                 self._crew.give(
@@ -131,6 +123,7 @@ class Lspawn:
                         user.gid,
                         self._home.path,
                         self._run_local,
+                        lambda: self._prepare_box(user),
                     ),
                     b"\0".join(argv),
                     [message, outcome.write_end, outcome.write_end],
@@ -144,6 +137,11 @@ class Lspawn:
             raise
         outcome.begun()
 
+    def _prepare_box(self, user: User) -> None:
+        """Runs in a forked child that is still root: the box in /var/mail, which the user could not make himself."""
+        if self._boxes is not None:
+            mailspool.prepare(self._boxes, user.name, user.uid, user.gid)
+
     def _run_local(self, request: bytes) -> bytes:
         """Runs in a resident child that is the user: the answer is the exit code."""
         return bytes((run("qmail-local", request.split(b"\0"), self._home, resident=True),))
@@ -155,36 +153,41 @@ class Lspawn:
         self._lower_limits()
         try:
             posix.chdir(self._home.path)
+            self._prepare_box(user)
             identity.become(user.uid, user.gid)
             process.execute(self._local, argv, process.environment())
         except OSError as error:
             return CANNOT_EXEC_NOW if is_temporary(error.errno) else CANNOT_EXEC
 
     def _ended(self, pid: int, ending: process.Ending) -> None:
+        self._lookups.ended(pid)
         if not self._crew.ended(pid, ending) and pid in self._executed:
             self._executed.pop(pid).end(ending.code, ending.signal)
 
 
-def _run_getpw(program: bytes, local: bytes) -> tuple[int, bytes]:
-    """Exit code and output of a qmail-getpw that must really be executed."""
-    read_end, write_end = posix.pipe2(posix.O_CLOEXEC)
+def _concurrency_of_one(home: Home, slots: int) -> int:
+    """How many deliveries of one user may run at a time; 0: any number.  slots: of all."""
+    return control.integer(home, "userconcurrency", max(1, (_together(home, slots) + 1) // 2))
 
-    def child() -> int:
-        process.arrange({1: write_end})
-        process.close_above(2)
-        try:
-            process.execute(program, [b"bin/qmail-getpw", local], process.environment())
-        except OSError:
-            return process.EXEC_FAILED + 1  # 121
 
-    pid = process.fork(child)
-    posix.close(write_end)
-    fields = descriptors.read_all(read_end, getpw.LIMIT)
-    posix.close(read_end)
-    ending = process.wait(pid)
-    if ending.signal:
-        return BUG, b""
-    return ending.code, fields
+def _together(home: Home, slots: int) -> int:
+    """How many deliveries run at a time."""
+    return min(control.integer(home, "concurrencylocal", CONCURRENCY), slots)
+
+
+def _user_of(answer: bytes | None, report: "Reporter") -> User | None:
+    """Who the lookup found.  None: what it said has been reported."""
+    if not answer:
+        report(b"Z", b"Unable to run qmail-getpw.\n")
+        return None
+    if answer[0]:
+        report(*local_report(b"", answer[0], 0))
+        return None
+    user = getpw.decode(answer[1:])
+    if user is not None and user.uid != 0:
+        return user
+    report(*local_report(b"", BUG if user is None else AS_ROOT, 0))
+    return None
 
 
 def main(argv: list[bytes], home: Home) -> int:

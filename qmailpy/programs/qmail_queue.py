@@ -31,6 +31,7 @@ class _OwnWay(Way):
 
     def __init__(self, home: Home) -> None:
         """Becomes qmailq for good.  Errors: Die."""
+        from qmailpy.disk import control
         from qmailpy.disk.queue.entering import UMASK, Names, check_queue
         from qmailpy.disk.queue.paths import Paths
         from qmailpy.skeletons.entry import Entry
@@ -41,7 +42,7 @@ class _OwnWay(Way):
         check_queue(Paths(home), account.uid)
         identity.become(account.uid, account.gid)
         posix.umask(UMASK)
-        self._entry = Entry(home, Names(pid, clock.now()), caller, pid)
+        self._entry = Entry(home, Names(pid, clock.now()), caller, pid, control.integer(home, "localtime", 0) > 0)
         self._pid = pid
 
     def message(self, piece: bytes) -> door.Answer | None:

@@ -1,7 +1,8 @@
 """qmail-queued: the door.  Takes messages from local programs and puts them into the queue.
 
 Runs as: qmailq (root becomes it), or the owner of an embedded home.  Started by qmail-start, or as its own service.
-Arguments: none, or `service`: then descriptor 0 says nothing. `--inherit SOCKET LOCK` only from an older version of it.
+Arguments: none, or `service`: then descriptor 0 says nothing. `standby` only from qmail-start; `--inherit SOCKET LOCK`
+only from an older version of it. With one of the first two it waits where another door is open, and is the next one.
 Descriptors: 0 a pipe held by the starter, whose end means: finish; 2 warnings.
 Signals: TERM and INT finish, HUP reads the control file again.
 Exit codes: 0 told to end; 111 it cannot start, above all because another door is open.
@@ -10,18 +11,22 @@ Trusts: the kernel, about who the caller is; nobody else.
 """
 
 import posix
+import select
 
 from qmailpy.disk.home import Home
 from qmailpy.disk.queue.entering import UMASK, check_queue
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.receive.door.admission import MOST_FILES, Admission
 from qmailpy.receive.door.server import INHERIT, NAME, SERVICE, Door
-from qmailpy.system import door, identity, limits, title
+from qmailpy.system import descriptors, door, identity, limits, signals, title
 from qmailpy.verdict import TEMP, Die, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+
+STANDBY = b"standby"
+_PAUSE = 1.0  # seconds between two looks at the lock of a door that is not ours
 
 
 def _become_qmailq(home: Home) -> None:
@@ -43,19 +48,39 @@ def _become_qmailq(home: Home) -> None:
         raise Die(TEMP, death.text) from None
 
 
-def _lock(home: Home) -> int:
-    """The right to be the door.  Errors: Die TEMP."""
+def _lock(home: Home, argv: list[bytes]) -> int | None:
+    """The right to be the door; None: our starter has ended before we got it.  Errors: Die TEMP.
+
+    A service and qmail-start may be started at once, and each looks for the other: who comes second waits.
+    """
     path = home.at(b"door", b"lock")
-    try:
-        lock = door.lock(path)
-    except OSError as error:
-        raise Die(TEMP, b"unable to lock " + path + b": " + words(error)) from None
-    if lock is None:
-        raise Die(TEMP, b"another qmail-queued is running: it holds " + path)
-    return lock
+    service = SERVICE in argv
+    told = False
+    while True:
+        try:
+            lock = door.lock(path)
+        except OSError as error:
+            raise Die(TEMP, b"unable to lock " + path + b": " + words(error)) from None
+        if lock is not None:
+            return lock
+        if not service and STANDBY not in argv:
+            raise Die(TEMP, b"another qmail-queued is running: it holds " + path)
+        if service and not told:
+            descriptors.say(b"qmail-queued: another one is running: it holds " + path + b"; waiting for its end")
+            told = True
+        if _starter_ends_within(_PAUSE, service=service):
+            return None
 
 
-def _inherited(argv: list[bytes]) -> "tuple[int, _socket.socket]":
+def _starter_ends_within(seconds: float, *, service: bool) -> bool:
+    """Wait for the end of descriptor 0; a service has no starter, and only time passes."""
+    poller = select.poll()
+    if not service:
+        poller.register(0, select.POLLIN)
+    return bool(poller.poll(seconds * 1000))
+
+
+def _inherited(argv: list[bytes]) -> "tuple[int | None, _socket.socket]":
     """Lock and socket from the process that we were before.  Errors: Die TEMP."""
     at = argv.index(INHERIT)
     try:
@@ -75,7 +100,10 @@ def main(argv: list[bytes], home: Home) -> int:
     _become_qmailq(home)
     posix.umask(UMASK)
     title.set_title(NAME)
-    lock, listener = _inherited(argv) if INHERIT in argv else (_lock(home), None)
+    signals.default(signals.SIGINT, signals.SIGTERM)  # until there is something to finish
+    lock, listener = _inherited(argv) if INHERIT in argv else (_lock(home, argv), None)
+    if lock is None:
+        return 0
     trusted = frozenset((0, *home.roles.uid.values()))
     admission = Admission(limits.open_files(MOST_FILES), trusted)
     return Door(home, lock, admission, listener, service=SERVICE in argv).run()

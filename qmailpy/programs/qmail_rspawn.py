@@ -5,7 +5,9 @@ Descriptors: 0 commands, 1 reports (spec/03-pipes.md 2-4, 7).
 Exit codes: 0 the commands ended and the last delivery has reported; 111 cannot start.
 Trusts: nothing that qmail-remote says; its report is reduced by rules/report.
 This process stays small: the conversations live in a worker child with the DNS loaded. If the worker crashes its
-deliveries become temporary failures and the next delivery starts another. A qmail-remote that has been replaced (first
+deliveries become temporary failures and the next delivery starts another. While it has deliveries it is asked now and
+then whether it is there; one that does not answer any more (a loop without end, a call that blocks) would hold all
+remote mail, and is killed. A qmail-remote that has been replaced (first
 on PATH, not our launcher), or $QMAILREMOTE, is executed for each delivery.
 """
 
@@ -31,9 +33,13 @@ if TYPE_CHECKING:
     Reporter = Callable[[bytes, bytes], None]
 
 IDLE = 60.0  # seconds that a worker without conversations is kept: it has 20 MB
+BEAT = 20.0  # seconds between two questions whether the worker is there
+BEATS = 3  # so many without an answer, and it is not: no single step of a conversation takes a second
 OUTPUT_LIMIT = 64 << 10  # bytes of qmail-remote's report that are kept
 ANSWER_LIMIT = 128 << 10  # bytes of a worker's packet
 TEMPORARY_EXIT, KILLED = 111, 9
+PING = bytes(4)  # a packet that is no request; the worker sends it back
+STUCK = b"qmail-remote did not answer any more and was ended. Possible duplicate! (#4.4.2)\n"
 
 
 class _Worker:
@@ -43,7 +49,9 @@ class _Worker:
         self.pid, self.socket = pid, socket
         self.reports: dict[int, Reporter] = {}
         self.unsent: deque[tuple[bytes, int]] = deque()  # packets, and messages of our own to close
-        self.timer: Timer | None = None
+        self.timer: Timer | None = None  # until it leaves
+        self.silent = 0  # questions whether it is there since it has said anything
+        self.watched = False
 
 
 class Rspawn:
@@ -79,12 +87,32 @@ class Rspawn:
         if worker.timer is not None:
             worker.timer.cancel()
             worker.timer = None
-        self._serial = (self._serial + 1) % (1 << 32)
+        self._serial = self._serial % 0xFFFFFFFF + 1  # never 0, which is PING
         number = self._serial
         packet = number.to_bytes(4, "little") + b"\0".join((host, command.sender, command.recipient))
         worker.reports[number] = report
-        worker.unsent.append((packet, process.dup_above(message, 3)))
+        worker.unsent.append((packet, message))
+        if not worker.watched:
+            worker.watched, worker.silent = True, 0
+            self._spawner.loop.after(BEAT, lambda: self._watch(worker))
         self._feed(worker)
+
+    def _watch(self, worker: _Worker) -> None:
+        """While it has deliveries: is it there?  Counted in questions, not in seconds: we may have been stopped too."""
+        if not worker.reports or worker.socket.fileno() < 0:
+            worker.watched = False
+            return
+        if worker.silent >= BEATS:
+            if worker.pid:
+                process.kill(worker.pid, signals.SIGKILL)
+            self._lose(worker, STUCK)
+            return
+        worker.silent += 1
+        self._spawner.loop.after(BEAT, lambda: self._watch(worker))
+        try:
+            worker.socket.send(PING)
+        except OSError:  # full: then it has something else to answer; or gone, which is heard soon
+            return
 
     def _feed(self, worker: _Worker) -> None:
         """Hand over what the worker's socket takes now: a worker that does not read must not stop us."""
@@ -129,14 +157,15 @@ class Rspawn:
         if len(answer) < 4:
             self._lose(worker)
             return
+        worker.silent = 0
         report = worker.reports.pop(int.from_bytes(answer[:4], "little"), None)
         if report is not None:
             report(*reduce(answer[4:], 0, 0))
         if not worker.reports and worker.timer is None:
             worker.timer = self._spawner.loop.after(IDLE, lambda: self._lose(worker))
 
-    def _lose(self, worker: _Worker) -> None:
-        """Its socket has ended, or it was idle too long: whatever it was doing is to be tried again."""
+    def _lose(self, worker: _Worker, text: bytes = b"") -> None:
+        """Its socket has ended, or it was idle too long: whatever it was doing is to be tried again.  text: and why."""
         if worker.socket.fileno() >= 0:
             self._spawner.loop.forget(worker.socket.fileno())
             worker.socket.close()
@@ -146,7 +175,7 @@ class Rspawn:
             posix.close(worker.unsent.popleft()[1])
         reports, worker.reports = worker.reports, {}
         for report in reports.values():
-            report(*reduce(b"", 0, KILLED))
+            report(*((b"Z", text) if text else reduce(b"", 0, KILLED)))
 
     # somebody else's
 
@@ -167,9 +196,12 @@ class Rspawn:
         except OSError:
             outcome.forget()
             raise
+        posix.close(message)
         outcome.begun()
 
     def _ended(self, pid: int, ending: process.Ending) -> None:
+        if self._worker is not None and pid == self._worker.pid:
+            self._worker.pid = 0  # its socket says the rest; the number may be somebody else's from now on
         if pid in self._executed:
             self._executed.pop(pid).end(ending.code, ending.signal)
 

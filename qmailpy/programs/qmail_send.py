@@ -4,7 +4,7 @@ Runs as: qmails.  Started by qmail-start, which becomes it: the other daemons ar
 Descriptors: 0 log; 1 commands to qmail-lspawn, 2 its reports; 3 and 4 the same for qmail-rspawn; 5 commands to
 qmail-clean, 6 its answers.  Arguments: `wide` if the spawners were asked for the wide
 notation, `watch=PID,...` the door and the logger.
-Signals: TERM finish what is under way and leave; ALRM try everything now; HUP reread locals and virtualdomains.
+Signals: TERM and INT finish what is under way and leave; ALRM try everything now; HUP reread locals and virtualdomains.
 Control files: bouncefrom bouncehost concurrencylocal concurrencyremote doublebouncehost doublebounceto envnoathost
 locals me percenthack queuelifetime virtualdomains.  $QMAILQUEUE: what bounces are injected with.
 Exit codes: 0 left in order, 111 could not start, or a bug; nothing is lost: the queue is on disk.
@@ -87,6 +87,8 @@ def _serve(argv: list[bytes], home: Home, loop: Loop, log: Log) -> list[bytes] |
 def main(argv: list[bytes], home: Home) -> int:
     """See the head of this file."""
     loop = Loop()
+    loop.on_signal(signals.SIGTERM, lambda: None)  # from here on one is kept until there is a heart that hears it
+    signals.unblock_all()
     log = Log(loop, LOG)
     code = OK
     try:

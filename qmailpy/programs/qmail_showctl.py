@@ -9,74 +9,92 @@ Output: spec/08 6, byte for byte; names that only we know are said after those.
 import posix
 
 from qmailpy.disk import control
+from qmailpy.disk.control_kinds import KINDS, LIST, MAP, NUMBER, claimed_twice, doubts
 from qmailpy.disk.home import Home
 from qmailpy.disk.layout import SPLIT
 from qmailpy.system import descriptors, identity
 from qmailpy.verdict import EXIT, TEMP, Die
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Row = tuple[bytes, bytes, bytes, bytes, bool]
+
 BREAK = b"-"  # user-extension delimiter (conf-break)
 PATERNALISM = 2  # mode bits that ~ and .qmail must not have (conf-patrn)
 SILENT_LIMIT = 120  # deliveries a spawner does at once on the classic wire (conf-spawn)
 
-LINE, NUMBER, LIST = 0, 1, 2
 OR_ME = True
 
 _RECIPIENTS = b"SMTP clients may send messages to recipients at "
 _MORE = b"morercpthosts"
 
-# name, kind, default (of a list: the whole sentence), what stands before and after a value, whether control/me goes
-# before the default
-CONTROLS: tuple[tuple[bytes, int, bytes, bytes, bytes, bool], ...] = (
-    (b"badmailfrom", LIST, b"Any MAIL FROM is allowed.", b"", b" not accepted in MAIL FROM.", False),
-    (b"bouncefrom", LINE, b"MAILER-DAEMON", b"Bounce user name is ", b"", False),
-    (b"bouncehost", LINE, b"bouncehost", b"Bounce host name is ", b"", OR_ME),
-    (b"concurrencylocal", NUMBER, b"10", b"Local concurrency is ", b"", False),
-    (b"concurrencyremote", NUMBER, b"20", b"Remote concurrency is ", b"", False),
-    (b"databytes", NUMBER, b"0", b"SMTP DATA limit is ", b" bytes", False),
-    (b"defaultdomain", LINE, b"defaultdomain", b"Default domain name is ", b"", OR_ME),
-    (b"defaulthost", LINE, b"defaulthost", b"Default host name is ", b"", OR_ME),
-    (b"doublebouncehost", LINE, b"doublebouncehost", b"2B recipient host: ", b"", OR_ME),
-    (b"doublebounceto", LINE, b"postmaster", b"2B recipient user: ", b"", False),
-    (b"envnoathost", LINE, b"envnoathost", b"Presumed domain name is ", b"", OR_ME),
-    (b"helohost", LINE, b"helohost", b"SMTP client HELO host name is ", b"", OR_ME),
-    (b"idhost", LINE, b"idhost", b"Message-ID host name is ", b"", OR_ME),
-    (b"localiphost", LINE, b"localiphost", b"Local IP address becomes ", b"", OR_ME),
-    (b"locals", LIST, b"Messages for me are delivered locally.", b"Messages for ", b" are delivered locally.", False),
-    (b"me", LINE, b"undefined! Uh-oh", b"My name is ", b"", False),
+# name, default (of a list: the whole sentence), what stands before and after a value, whether control/me goes before
+# the default
+CONTROLS: "tuple[Row, ...]" = (
+    (b"badmailfrom", b"Any MAIL FROM is allowed.", b"", b" not accepted in MAIL FROM.", False),
+    (b"bouncefrom", b"MAILER-DAEMON", b"Bounce user name is ", b"", False),
+    (b"bouncehost", b"bouncehost", b"Bounce host name is ", b"", OR_ME),
+    (b"concurrencylocal", b"10", b"Local concurrency is ", b"", False),
+    (b"concurrencyremote", b"20", b"Remote concurrency is ", b"", False),
+    (b"databytes", b"0", b"SMTP DATA limit is ", b" bytes", False),
+    (b"defaultdomain", b"defaultdomain", b"Default domain name is ", b"", OR_ME),
+    (b"defaulthost", b"defaulthost", b"Default host name is ", b"", OR_ME),
+    (b"doublebouncehost", b"doublebouncehost", b"2B recipient host: ", b"", OR_ME),
+    (b"doublebounceto", b"postmaster", b"2B recipient user: ", b"", False),
+    (b"envnoathost", b"envnoathost", b"Presumed domain name is ", b"", OR_ME),
+    (b"helohost", b"helohost", b"SMTP client HELO host name is ", b"", OR_ME),
+    (b"idhost", b"idhost", b"Message-ID host name is ", b"", OR_ME),
+    (b"localiphost", b"localiphost", b"Local IP address becomes ", b"", OR_ME),
+    (b"locals", b"Messages for me are delivered locally.", b"Messages for ", b" are delivered locally.", False),
+    (b"me", b"undefined! Uh-oh", b"My name is ", b"", False),
     (
         b"percenthack",
-        LIST,
         b"The percent hack is not allowed.",
         b"The percent hack is allowed for user%host@",
         b".",
         False,
     ),
-    (b"plusdomain", LINE, b"plusdomain", b"Plus domain name is ", b"", OR_ME),
-    (b"qmqpservers", LIST, b"No QMQP servers.", b"QMQP server: ", b".", False),
-    (b"queuelifetime", NUMBER, b"604800", b"Message lifetime in the queue is ", b" seconds", False),
-    (b"rcpthosts", LIST, b"SMTP clients may send messages to any recipient.", _RECIPIENTS, b".", False),
-    (_MORE, LIST, b"No effect.", _RECIPIENTS, b".", False),
-    (b"smtpgreeting", LINE, b"smtpgreeting", b"SMTP greeting: 220 ", b"", OR_ME),
-    (b"smtproutes", LIST, b"No artificial SMTP routes.", b"SMTP route: ", b"", False),
-    (b"timeoutconnect", NUMBER, b"60", b"SMTP client connection timeout is ", b" seconds", False),
-    (b"timeoutremote", NUMBER, b"1200", b"SMTP client data timeout is ", b" seconds", False),
-    (b"timeoutsmtpd", NUMBER, b"1200", b"SMTP server data timeout is ", b" seconds", False),
-    (b"virtualdomains", LIST, b"No virtual domains.", b"Virtual domain: ", b"", False),
+    (b"plusdomain", b"plusdomain", b"Plus domain name is ", b"", OR_ME),
+    (b"qmqpservers", b"No QMQP servers.", b"QMQP server: ", b".", False),
+    (b"queuelifetime", b"604800", b"Message lifetime in the queue is ", b" seconds", False),
+    (b"rcpthosts", b"SMTP clients may send messages to any recipient.", _RECIPIENTS, b".", False),
+    (_MORE, b"No effect.", _RECIPIENTS, b".", False),
+    (b"smtpgreeting", b"smtpgreeting", b"SMTP greeting: 220 ", b"", OR_ME),
+    (b"smtproutes", b"No artificial SMTP routes.", b"SMTP route: ", b"", False),
+    (b"timeoutconnect", b"60", b"SMTP client connection timeout is ", b" seconds", False),
+    (b"timeoutremote", b"1200", b"SMTP client data timeout is ", b" seconds", False),
+    (b"timeoutsmtpd", b"1200", b"SMTP server data timeout is ", b" seconds", False),
+    (b"virtualdomains", b"No virtual domains.", b"Virtual domain: ", b"", False),
 )
 
 _MORE_ALONE = (
     _MORE,
-    LIST,
     b"No rcpthosts; morercpthosts is irrelevant.",
     b"No rcpthosts; doesn't matter that morercpthosts has ",
     b".",
     False,
 )
 
-# what is in our control/ and not in C qmail's
-OURS = {
+# what may be in our control/ and not in C qmail's: the same, shown where there is such a file
+OURS = (
+    (b"aliasfile", b"", b"Aliases are in ", b".", False),
+    (b"generic", b"No public addresses.", b"Public address: ", b".", False),
+    (b"localtime", b"0", b"Dates are in local time (0: in UTC): ", b"", False),
+    (b"masquerade", b"No masquerading.", b"Masquerade as ", b".", False),
+    (b"mailspool", b"none", b"Missing mailboxes are made in ", b"", False),
+    (b"queuebytes", b"1073741824", b"Largest message that is taken into the queue is ", b" bytes (0 for any)", False),
+    (b"senderroutes", b"none", b"SMTP route of a sender: ", b"", False),
+    (b"userconcurrency", b"half of the local one", b"Concurrency of one user is ", b" (0 for any)", False),
+    (b"usermemory", b"0", b"Memory of a user's program is ", b" bytes (0 for any)", False),
+    (b"userprocesses", b"0", b"Processes of a user are ", b" (0 for any)", False),
+    (b"userseconds", b"0", b"Time of a user's program is ", b" seconds (0 for any)", False),
+)
+
+# and what has no value
+OTHERS = {
+    b"direct": b"Mail leaves at once, by qmail-direct: there is no queue, and qmail-start does not start.",
     b"embedded": b"This home lives the embedded way: one uid has every role.",
-    b"queuebytes": b"Largest message that is taken into the queue, in bytes; 0 for any.",
+    b"smtpauth": b"Logins that SMTP routes name; not shown.",
     b"samples": b"Examples that explain each control file; nothing reads them.",
 }
 
@@ -84,13 +102,14 @@ _TROUBLE = b"Oops! Trouble reading this file.\n"
 _PRINTABLE = bytes(byte if 32 <= byte <= 126 else ord("?") for byte in range(256))
 
 
-def show(entry: tuple[bytes, int, bytes, bytes, bytes, bool], text: bytes | None, me: bytes | None) -> bytes:
+def show(entry: "Row", text: bytes | None, me: bytes | None) -> bytes:
     """One control file in words.  text: its content, None where there is none; me: of control/me.
 
     Source: spec/08 6.
     """
-    _, kind, default, before, after, or_me = entry
-    if kind == LIST:
+    name, default, before, after, or_me = entry
+    kind = KINDS[name]
+    if kind in (LIST, MAP):
         if text is None:
             return b"(Default.) " + default + b"\n"
         values = [before + value.translate(_PRINTABLE) + after + b"\n" for value in control.entries(text)]
@@ -150,30 +169,45 @@ def _is_there(path: bytes) -> bool:
     return True
 
 
-def show_controls(home: Home, me: bytes | None) -> bytes:
-    """All control files that we know, in the order of the table."""
+def _show_file(home: Home, entry: "Row", me: bytes | None) -> bytes:
+    """One control file, and what in it is not read as its writer meant."""
+    name = entry[0]
+    try:
+        text = control.read(home.control(name))
+    except Die:
+        return b"\n%s: %s" % (name, _TROUBLE)
+    oops = [] if text is None else [b"Oops! " + words + b".\n" for words in doubts(KINDS[name], text)]
+    return b"\n%s: %s%s" % (name, show(entry, text, me), b"".join(oops))
+
+
+def show_controls(home: Home, names: list[bytes], me: bytes | None) -> bytes:
+    """All control files that we know, in the order of the tables.  names: what is there."""
     shown = []
-    relays_for_all = False
     for row in CONTROLS:
         name = row[0]
-        entry = _MORE_ALONE if name == _MORE and relays_for_all else row
-        try:
-            text = control.read(home.control(name))
-            words = show(entry, text, me)
-            relays_for_all = relays_for_all or (name == b"rcpthosts" and text is None)
-        except Die:
-            words = _TROUBLE
-        shown.append(b"\n%s: %s" % (name, words))
+        shown.append(_show_file(home, _MORE_ALONE if name == _MORE and b"rcpthosts" not in names else row, me))
         if name == _MORE:
             shown.append(b"\n%s.cdb: %s" % (_MORE, show_database(home)))
+        if name == b"virtualdomains":
+            shown.append(_show_claimed_twice(home))
+    shown += [_show_file(home, row, me) for row in OURS if row[0] in names]
     return b"".join(shown)
 
 
+def _show_claimed_twice(home: Home) -> bytes:
+    try:
+        local, virtual = control.listing(home, "locals") or [], control.listing(home, "virtualdomains") or []
+    except Die:  # said already
+        return b""
+    twice = [name.translate(_PRINTABLE) for name in claimed_twice(local, virtual)]
+    return b"".join(b"Oops! locals has " + name + b" too, so its line here means nothing.\n" for name in twice)
+
+
 def show_others(names: list[bytes]) -> bytes:
-    """Names in control/ that no program of C qmail reads."""
-    known = {row[0] for row in CONTROLS} | {_MORE + b".cdb"}
+    """Names in control/ that have no value, or none that we know."""
+    known = {row[0] for row in (*CONTROLS, *OURS)} | {_MORE + b".cdb"}
     return b"".join(
-        b"\n%s: %s\n" % (name.translate(_PRINTABLE), OURS.get(name, b"I have no idea what this file does."))
+        b"\n%s: %s\n" % (name.translate(_PRINTABLE), OTHERS.get(name, b"I have no idea what this file does."))
         for name in sorted(set(names) - known)
     )
 
@@ -190,7 +224,7 @@ def main(_argv: list[bytes], home: Home) -> int:
     try:
         me = control.line(home, "me")
     except Die:
-        descriptors.write_all(1, b"Oops! Trouble reading control/me.")
+        descriptors.write_all(1, b"Oops! Trouble reading control/me.\n")
         return EXIT[TEMP]
-    descriptors.write_all(1, show_controls(home, me) + show_others(names))
+    descriptors.write_all(1, show_controls(home, names, me) + show_others(names))
     return 0

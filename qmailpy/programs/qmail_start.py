@@ -4,7 +4,8 @@ Runs as: root, or the owner of an embedded home.  Started by a supervisor.
 Arguments: [default delivery instructions [logger and its arguments]].
 Descriptors: 1 is the log where no logger is given; 2 gets one short line if something cannot start.
 Exit codes: 111 nothing was started; else those of qmail-send.
-Trusts: the administrator, and nobody else who could write into the home.
+Signals: before it is qmail-send, INT and TERM end it at once; the daemons see the end of their pipes.
+Trusts: the administrator, and nobody else who could write into the home, a program or the library.
 
 The pipes (spec/03-pipes.md 1): qmail-send 1 -> lspawn 0, lspawn 1 -> qmail-send 2, the same 3 and 4 for rspawn, 5 and 6
 for clean; the door's 0 ends when qmail-send does. A daemon of ours is forked, not executed: together they share the
@@ -16,8 +17,9 @@ import gc
 import posix
 
 from qmailpy.disk.home import Home
-from qmailpy.programs import PROGRAMS, run
-from qmailpy.system import descriptors, identity, launcher, process, title
+from qmailpy.programs import run
+from qmailpy.programs.table import PROGRAMS
+from qmailpy.system import descriptors, identity, launcher, process, signals, title
 from qmailpy.verdict import TEMP, Die
 from qmailpy.verdict import words as reason
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 DEFAULT_DELIVERY = b"./Mailbox"
 _FIRST_PIPE = 10  # descriptors below are handed out by number; the pipes must stay clear of them
-_OTHERS_MAY_WRITE = 0o022
 
 
 class Starter:
@@ -59,14 +60,17 @@ class Starter:
         """Start one daemon as role with the descriptors wanted (and 2), and nothing else.  Result: its pid."""
 
         def child() -> int:
+            process.leave_terminal()
             process.arrange(wanted)
             process.close_above(2)
             return self.turn_into(argv, role)
 
         try:
-            return process.fork(child)
+            pid = process.fork(child)
         except OSError as error:
             raise Die(TEMP, b"unable to fork: " + reason(error)) from None
+        process.set_apart(pid)
+        return pid
 
     def turn_into(self, argv: list[bytes], role: str) -> int:
         """Become role, and the program: by a call if it is ours, else by exec."""
@@ -83,20 +87,32 @@ class Starter:
             return process.TEMP_EXIT
 
 
-def _refuse_unsafe(home: Home) -> None:
-    """Root runs nothing from a home that others can write."""
-    inside = (b"bin", b"bin/qmail-lspawn", b"lib", b"lib/current", b"control", b"users")
-    for path in (home.path, *(home.at(name) for name in inside)):
-        try:
-            status = posix.stat(path)
-        except FileNotFoundError:
-            if path == home.path:
-                raise Die(TEMP, b"there is no home " + path + b" (is QMAILHOME right? see make setup)") from None
-            continue
-        except OSError as error:
-            raise Die(TEMP, b"unable to stat " + path + b": " + reason(error)) from None
-        if status.st_uid != 0 or status.st_mode & _OTHERS_MAY_WRITE:
-            raise Die(TEMP, b"others can write " + path + b"; say chown root, chmod go-w")
+def _refuse_unsafe(home: Home, starter: Starter) -> None:
+    """Root runs nothing, and lets no role run anything, that others can write.  Errors: Die TEMP."""
+    try:
+        posix.stat(home.path)
+        found = _find_unsafe(home, starter)
+    except FileNotFoundError:
+        raise Die(TEMP, b"there is no home " + home.path + b" (is QMAILHOME right? see make setup)") from None
+    except OSError as error:
+        raise Die(TEMP, b"unable to look through " + home.path + b": " + reason(error)) from None
+    if found is not None:
+        raise Die(TEMP, b"others can write " + found + b"; say chown root, chmod go-w")
+
+
+def _find_unsafe(home: Home, starter: Starter) -> bytes | None:
+    """The first directory, program or file of the library that is not root's alone.  Errors: OSError."""
+    places = [home.path, *(home.at(name) for name in (b"bin", b"lib", b"control", b"users"))]
+    places += [home.program(name) for name in PROGRAMS]
+    places += [starter.path(name.encode()) for name, program in PROGRAMS.items() if program.resident]  # a wrapper's
+    for path in places:
+        if launcher.others_can_write(path):
+            return path
+    library = home.at(b"lib", b"current")
+    try:
+        return launcher.first_writable(library)
+    except FileNotFoundError:  # there is none: we run from elsewhere
+        return None
 
 
 def _pipe() -> tuple[int, int]:
@@ -127,15 +143,19 @@ def main(argv: list[bytes], home: Home) -> int:
     """See the head of this file."""
     default = argv[1] if len(argv) > 1 else DEFAULT_DELIVERY
     logger = argv[2:]
+    starter = Starter(home)
+    if not signals.is_ignored(signals.SIGINT):
+        signals.default(signals.SIGINT)  # not the interpreter's exception, which would look like a bug
     if identity.is_root() and not home.embedded:
-        _refuse_unsafe(home)
+        _refuse_unsafe(home, starter)
     elif not home.embedded:
         raise Die(TEMP, b"must be started by root, or by the owner of an embedded home (control/embedded)")
+    if home.direct:
+        raise Die(TEMP, home.control(b"direct") + b" is there: mail leaves without a queue, and nothing runs for it")
     roles = home.roles
     posix.chdir(b"/")
     posix.umask(0o077)
     identity.group_only(roles.gid["qmail"])
-    starter = Starter(home)
     wide = [b"wide"] if starter.is_ours(b"qmail-send") else []
     fork: Callable[[list[bytes], str, dict[int, int]], int] = starter.fork
     title.set_title("qmail-start")
@@ -158,7 +178,8 @@ def main(argv: list[bytes], home: Home) -> int:
         fork([name.encode(), *arguments, *word], role, {0: commands[name][0], 1: reports[name][1]})
     door = _pipe()
     if _door_is_free(home):
-        watched.append(fork([b"qmail-queued"], "qmailq", {0: door[0], 1: 2}))
+        standby = [b"standby"] if starter.is_pristine(b"qmail-queued") else []  # its service may start just now
+        watched.append(fork([b"qmail-queued", *standby], "qmailq", {0: door[0], 1: 2}))
     process.arrange(
         {
             0: log,

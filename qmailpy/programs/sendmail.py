@@ -3,10 +3,12 @@
     sendmail [-t] [-fsender] [-Fname] [-bp] [-bs] [recipient...]
 
 and the options of all other sendmails: each acts or is accepted in silence (inject/faces). -i always is in effect.
+Also send-mail, which is the same, and the names of single modes: runq is -q, hoststat -bh, purgestat -bH.
 Runs as: the caller, with no privilege of its own.
-Descriptors: 0 the message; 2 one line if it fails.
-Exit codes: those of sysexits: 0 queued, 64 usage, 65 qmail-inject says never (its 100), 69 not available here, 75 try
-later (its 111). What an administrator has put in the place of qmail-inject may exit with a sysexits code of its own.
+Descriptors: 0 the message; 1 lists and explanations; 2 one line if it fails.
+Exit codes: those of sysexits: 0 queued, 64 usage, 65 qmail-inject says never (its 100), 67 an address that is explained
+would bounce, 69 not available here, 75 try later (its 111). What an administrator has put in the place of qmail-inject
+may exit with a sysexits code of its own. Where mail leaves without a queue (qmail-direct): 0 the relay has it, 1 not.
 Control files: those of qmail-inject; environment: its own too, and PROTO for -bs.  Trusts: as qmail-inject.
 
 One process does it all while bin/qmail-inject is our own launcher and QMAILEXEC is not set.
@@ -20,7 +22,8 @@ from qmailpy.rules.options import UsageError
 from qmailpy.system import descriptors, process
 from qmailpy.verdict import EXIT, OK, PERM, TEMP, Die
 
-USAGE, DATA, UNAVAILABLE, TEMPORARY = 64, 65, 69, 75  # sysexits
+USAGE, DATA, NO_USER, UNAVAILABLE, TEMPORARY = 64, 65, 67, 69, 75  # sysexits
+FAILED = 1  # of mail that leaves without a queue, whatever the reason
 _LAST_SYSEXIT = 78
 _SYNOPSIS = b"sendmail [ -t ] [ -fsender ] [ -Fname ] [ -bp ] [ -bs ] [ arg ... ]"
 _SMTP_SESSION = {
@@ -35,32 +38,76 @@ _SMTP_SESSION = {
 }
 
 
-def _sysexit(code: int) -> int:
-    """Of a program's exit code."""
+_NAMES = {b"runq": faces.FLUSH, b"hoststat": faces.HOSTS, b"purgestat": faces.PURGE}  # all others: faces.DELIVER
+_LONGEST_LIST = 1 << 20  # bytes of addresses on descriptor 0
+
+
+def _sysexit(code: int, never: int = DATA) -> int:
+    """Of a program's exit code.  never: of 100."""
     if code == EXIT[PERM]:
-        return DATA
+        return never
     return code if code == OK or USAGE <= code <= _LAST_SYSEXIT else TEMPORARY
 
 
-def _do(name: str, words: list[bytes], home: Home) -> int:
-    return _sysexit(run_as_ours(run, b"sendmail", name, words, home))
+def _do(name: str, words: list[bytes], home: Home, never: int = DATA) -> int:
+    return _sysexit(run_as_ours(run, b"sendmail", name, words, home), never)
 
 
 def _deliver(call: faces.Call, home: Home) -> int:
-    for variable, value in call.environment().items():
+    if call.unkept:
+        descriptors.say(
+            b"sendmail: warning: " + b" ".join(call.unkept) + b" is not passed on: failures bounce, whole, as always;"
+            b" there are no other notifications"
+        )
+    if not (call.recipients or call.uses_header):
+        raise Die(PERM, b"no recipients: name them after the options, or use -t to take them from the header", USAGE)
+    for variable, value in call.environment(process.environment()).items():
         process.set_variable(variable, value)
-    return _do("qmail-inject", call.injection(), home)
+    code = _do("qmail-inject", call.injection(), home)
+    return FAILED if code != OK and _is_direct(home) else code
+
+
+def _is_direct(home: Home) -> bool:
+    """Whether mail leaves at once or not at all: then there is one failure, and it is final."""
+    return home.direct or process.environment().get(b"QMAILQUEUE", b"").rpartition(b"/")[2] == b"qmail-direct"
 
 
 def _list(call: faces.Call, home: Home) -> int:  # noqa: ARG001 - one shape for all modes
-    return _do("qmail-qread", [], home)
+    if home.direct:
+        descriptors.write_all(1, b"Mail queue is empty\n")
+        return OK
+    return _do("mailq", [], home)
 
 
 def _make_aliases(call: faces.Call, home: Home) -> int:  # noqa: ARG001
     return _do("newaliases", [], home)
 
 
+def _explain(call: faces.Call, home: Home) -> int:
+    """Of the arguments, or of a line each on descriptor 0."""
+    addresses = call.recipients or [line.strip() for line in descriptors.read_all(0, _LONGEST_LIST).split(b"\n")]
+    addresses = [address for address in addresses if address]
+    if not addresses:
+        raise Die(PERM, call.what + b": whose address?", USAGE)
+    sender = [] if call.sender is None else [b"-f", call.sender]
+    return _do("qmail-explain", [*sender, b"--", *addresses], home, NO_USER)
+
+
+def _show_hosts(call: faces.Call, home: Home) -> int:  # noqa: ARG001
+    return _do("qmail-tcpto", [], home)
+
+
+def _purge_hosts(call: faces.Call, home: Home) -> int:  # noqa: ARG001
+    return _do("qmail-tcpok", [], home)
+
+
+def _show_configuration(call: faces.Call, home: Home) -> int:  # noqa: ARG001
+    return _do("qmail-showctl", [], home)
+
+
 def _speak_smtp(call: faces.Call, home: Home) -> int:  # noqa: ARG001
+    if home.direct:
+        raise Die(PERM, b"-bs is not available: control/direct says that mail leaves without a queue", UNAVAILABLE)
     path = home.program("qmail-smtpd")
     environment = process.environment()
     if b"PROTO" not in environment:
@@ -74,27 +121,48 @@ def _speak_smtp(call: faces.Call, home: Home) -> int:  # noqa: ARG001
 
 
 def _flush(call: faces.Call, home: Home) -> int:  # noqa: ARG001
-    """qmail-send looks at once for what is new; it needs no queue runs."""
+    """Everything is tried now, and no host is spared because it was silent; a stranger can only wake qmail-send."""
+    if home.direct:
+        return OK
     from qmailpy.disk.queue.entering import pull_trigger
+    from qmailpy.disk.queue.holder import holder
     from qmailpy.disk.queue.paths import Paths
+    from qmailpy.system.signals import SIGALRM
 
-    pull_trigger(Paths(home))
+    paths = Paths(home)
+    sender = holder(paths)
+    code = OK
+    if sender:
+        code = _do("qmail-tcpok", [], home)
+        try:
+            process.kill(sender, SIGALRM)
+        except PermissionError:  # who may look at the lock, and no more
+            return OK
+    pull_trigger(paths)
+    return code
+
+
+def _meet_daemon(call: faces.Call, home: Home) -> int:
+    """What starts a daemon at boot is content if there is one."""
+    from qmailpy.system import door
+
+    try:
+        door.Line(home.socket).close()
+    except BlockingIOError:
+        return OK
+    except OSError:
+        reason = b": qmail is not running here: qmail-start starts it, under a supervisor (INSTALL)"
+        raise Die(PERM, call.what + reason, UNAVAILABLE) from None
     return OK
 
 
 def _help(call: faces.Call, home: Home) -> int:  # noqa: ARG001
-    try:
-        descriptors.write_all(1, b"usage: " + _SYNOPSIS + b"\n")
-    except OSError:
-        raise Die(TEMP, b"write error", TEMPORARY) from None
+    descriptors.write_all(1, b"usage: " + _SYNOPSIS + b"\n")
     return OK
 
 
 def _refuse(call: faces.Call, home: Home) -> int:  # noqa: ARG001
-    reason = b"is not available"
-    if call.what in (b"-bd", b"-bdf", b"-bl"):
-        reason = b"is not for sendmail: qmail-start starts the daemons, tcpserver an SMTP server"
-    raise Die(PERM, call.what + b" " + reason, UNAVAILABLE)
+    raise Die(PERM, call.what + b" is not available: Exim has it, and nobody else", UNAVAILABLE)
 
 
 _ACTS = {
@@ -103,6 +171,11 @@ _ACTS = {
     faces.ALIASES: _make_aliases,
     faces.SMTP: _speak_smtp,
     faces.FLUSH: _flush,
+    faces.EXPLAIN: _explain,
+    faces.DAEMON: _meet_daemon,
+    faces.HOSTS: _show_hosts,
+    faces.PURGE: _purge_hosts,
+    faces.CONFIGURATION: _show_configuration,
     faces.HELP: _help,
     faces.ABSENT: _refuse,
 }
@@ -110,10 +183,10 @@ _ACTS = {
 
 def main(argv: list[bytes], home: Home) -> int:
     """See the head of this file."""
+    name = argv[0].rpartition(b"/")[2]
     try:
-        call = faces.Call(argv[1:])
+        call = faces.Call(argv[1:], _NAMES.get(name, faces.DELIVER))
     except UsageError as error:
-        name = argv[0].rpartition(b"/")[2]
         descriptors.say(name + b": " + error.text + b"\n" + name + b": usage: " + _SYNOPSIS)
         return USAGE
     return _ACTS[call.mode](call, home)

@@ -69,6 +69,6 @@ def main(argv: list[bytes], home: Home) -> int:  # noqa: ARG001 - it needs no ho
         _describe(asks, max(patience, 1))
         environment = process.environment()
     try:
-        process.execute(process.find(program[0], environment.get(b"PATH", b"")), program, environment)
+        process.execute_found(program, environment)
     except OSError as error:
         raise Die(TEMP, b"unable to run " + program[0] + b": " + words(error)) from None

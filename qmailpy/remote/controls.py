@@ -6,20 +6,27 @@ from qmailpy.disk import control
 from qmailpy.disk.home import Home
 from qmailpy.system import clock
 
-NAMES = ("me", "helohost", "smtproutes", "timeoutconnect", "timeoutremote")
+NAMES = ("me", "helohost", "smtproutes", "senderroutes", "timeoutconnect", "timeoutremote")
 CONNECT, REMOTE = 60, 1200  # seconds; defaults
 _TICK = 100_000_000  # nanoseconds; 10 ms is the longest that is in use
 _LONGEST = 1 << 24  # seconds, half a year: a time-out beyond this is none
 
 
 class Settings:
-    """What the files say.  timeouts: seconds >= 1; routes: see rules/routes."""
+    """What the files say.  timeouts: seconds >= 1; routes, by_sender: see rules/routes."""
 
-    __slots__ = ("helohost", "routes", "timeoutconnect", "timeoutremote")
+    __slots__ = ("by_sender", "helohost", "routes", "timeoutconnect", "timeoutremote")
 
-    def __init__(self, helohost: bytes, routes: dict[bytes, bytes], timeoutconnect: int, timeoutremote: int) -> None:
+    def __init__(
+        self,
+        helohost: bytes,
+        routes: dict[bytes, bytes],
+        by_sender: dict[bytes, bytes],
+        timeoutconnect: int,
+        timeoutremote: int,
+    ) -> None:
         """helohost: may be anything that an administrator can write."""
-        self.helohost, self.routes = helohost, routes
+        self.helohost, self.routes, self.by_sender = helohost, routes, by_sender
         self.timeoutconnect, self.timeoutremote = timeoutconnect, timeoutremote
 
 
@@ -64,6 +71,7 @@ def _read(home: Home) -> Settings | None:
     return Settings(
         helohost,
         control.colon_map(home, "smtproutes") or {},
+        control.colon_map(home, "senderroutes") or {},
         _seconds(home, "timeoutconnect", CONNECT),
         _seconds(home, "timeoutremote", REMOTE),
     )

@@ -7,14 +7,25 @@ qmail-remote prints. Any number of these run in one event loop; they share an Eq
 from qmailpy.disk.home import Home
 from qmailpy.remote import lookup
 from qmailpy.remote.controls import Settings
-from qmailpy.remote.equipment import Equipment
+from qmailpy.remote.equipment import Equipment, nonce
 from qmailpy.remote.session import Message, Unreadable, converse
-from qmailpy.rules import exchangers, literal, report, routes
+from qmailpy.rules import exchangers, literal, report, routes, tcpto
 from qmailpy.rules.exchangers import Address
 from qmailpy.rules.smtp_address import is_clean_name, smtp_address
-from qmailpy.system.net import ConnectionLost, Stream
+from qmailpy.system.net import ConnectionLost, Stream, TlsError
 from qmailpy.verdict import Die
 from qmailpy.wire import smtp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmailpy.system.tls import TlsStream
+
+_WHEN = {
+    routes.NONE: smtp.NEVER,
+    routes.MAY: smtp.MAY,
+    routes.ENCRYPT: smtp.MUST,
+    routes.IMPLICIT: smtp.AT_ONCE,
+}
 
 
 class _Ended(Exception):
@@ -32,27 +43,81 @@ async def deliver(
     recipients: list[bytes],
     message_fd: int,
     equipment: Equipment | None = None,
+    *,
+    whole: bool = False,
 ) -> bytes:
     """Deliver one message to recipients at one host.
 
     host: a name or an address in digits; sender, recipients: envelope addresses; message_fd: is left open, and where
-    it stands if it can seek; equipment: what deliveries of a process share.
+    it stands if it can seek; equipment: what deliveries of a process share; whole: nobody gets the message unless the
+    server takes every recipient.
     Result: items, each ended by NUL (spec/03 7).  Errors: none but bugs and being cancelled.
     """
     equipment = equipment or Equipment(home)
     try:
         settings = _settings(equipment)
-        route = _route(host, settings)
-        path, sayable = _envelope(sender, recipients)
-        addresses = await _addresses(equipment, host, route)
-        ip, stream = await _connect(equipment, addresses, route.port, settings.timeoutconnect)
+        route = _route(host, sender, settings)
+        path, sayable = _envelope(sender, recipients, whole=whole)
+        message = Message(message_fd)
+        return await _by_route(equipment, settings, route, host, _Letter(path, sayable, message, whole=whole))
     except _Ended as ended:
         return ended.report
+    except Unreadable:
+        return report.UNREADABLE
     except MemoryError:
         return report.NO_MEMORY
-    client = smtp.Client(settings.helohost, path, [address for address in sayable if address is not None])
-    last = await _dialogue(stream, client, ip, message_fd, settings.timeoutremote)
-    return _items(ip, client, sayable) + last
+
+
+class _Letter:
+    """What is to be handed over."""
+
+    __slots__ = ("message", "path", "sayable", "whole")
+
+    def __init__(self, path: bytes, sayable: list[bytes | None], message: Message, *, whole: bool) -> None:
+        """Addresses as SMTP says them; None for a recipient that it cannot."""
+        self.path, self.sayable, self.message, self.whole = path, sayable, message, whole
+
+
+async def _by_route(
+    equipment: Equipment, settings: Settings, route: routes.Route, host: bytes, letter: _Letter
+) -> bytes:
+    """Find an address that lets us in, and speak with who is there; once more in clear if TLS was only welcome."""
+    try:
+        login = _login(equipment, route)
+        content = await letter.message.content()
+        addresses = await _addresses(equipment, host, route)
+        tls = _WHEN[route.tls]
+        while True:
+            address, stream = await _connect(equipment, addresses, route, settings.timeoutconnect)
+            said = [recipient for recipient in letter.sayable if recipient is not None]
+            client = smtp.Client(
+                settings.helohost, letter.path, said, tls=tls, login=login, content=content, whole=letter.whole
+            )
+            last = await _dialogue(equipment, stream, client, address, route, letter.message, settings.timeoutremote)
+            if last:
+                break
+            tls, addresses = smtp.NEVER, [address]
+    except _Ended as ended:
+        raise _Ended(_for_relay(route, ended.report)) from None
+    if client.step != smtp.DONE or client.failed_at in report.BEFORE_MAIL:
+        last = _for_relay(route, last)
+    return _items(address.ip, client, letter.sayable) + last
+
+
+def _for_relay(route: routes.Route, item: bytes) -> bytes:
+    """A deferral that says that mail waits for the relay, and not for a host of its own."""
+    if route.kind != routes.RELAY or not item.startswith(b"Z"):
+        return item
+    return report.waits_for_relay(item, route.host, route.port)
+
+
+def _login(equipment: Equipment, route: routes.Route) -> smtp.Login | None:
+    if not route.login:
+        return None
+    try:
+        return smtp.Login(equipment.login(route.login), nonce(), anyhow=route.anyhow)
+    except Die as death:
+        raise _Ended(report.bad_login(route.login, death.text)) from None
 
 
 def _settings(equipment: Equipment) -> Settings:
@@ -67,10 +132,9 @@ def _settings(equipment: Equipment) -> Settings:
     return settings
 
 
-def _route(host: bytes, settings: Settings) -> routes.Route:
+def _route(host: bytes, sender: bytes, settings: Settings) -> routes.Route:
     try:
-        route = routes.find_route(host, settings.routes)
-        routes.must_be_able_to(route)
+        route = routes.find_route(host, settings.routes, sender, settings.by_sender)
     except routes.BadRoute as bad:
         raise _Ended(report.bad_route(host, bad.reason)) from None
     if route.kind == routes.ERROR:
@@ -78,14 +142,15 @@ def _route(host: bytes, settings: Settings) -> routes.Route:
     return route
 
 
-def _envelope(sender: bytes, recipients: list[bytes]) -> tuple[bytes, list[bytes | None]]:
+def _envelope(sender: bytes, recipients: list[bytes], *, whole: bool) -> tuple[bytes, list[bytes | None]]:
     """The addresses as SMTP says them; None for a recipient that it cannot."""
     path = smtp_address(sender)
     if path is None:
         raise _Ended(report.BAD_SENDER)
     sayable = [smtp_address(recipient) for recipient in recipients]
-    if all(address is None for address in sayable):
-        raise _Ended(report.BAD_RECIPIENT * len(sayable) + report.NOBODY_LEFT)
+    unsayable = [address is None for address in sayable]
+    if any(unsayable) if whole else all(unsayable):
+        raise _Ended(report.BAD_RECIPIENT * sum(unsayable) + report.NOBODY_LEFT)
     return path, sayable
 
 
@@ -126,34 +191,55 @@ def _own(equipment: Equipment, route: routes.Route) -> "exchangers.IsOwn":
     return lambda ip: literal.is_always_own(ip) or on_interface(ip)
 
 
-async def _connect(equipment: Equipment, addresses: list[Address], port: int, patience: float) -> tuple[bytes, Stream]:
+async def _connect(
+    equipment: Equipment, addresses: list[Address], route: routes.Route, patience: float
+) -> tuple[Address, Stream]:
     """The first address that lets us in."""
+    longest = tcpto.PATIENT if route.kind == routes.RELAY else 0
     for address in addresses:
-        if equipment.is_dead(address.ip):
+        if equipment.is_dead(address.ip, longest):
             continue
         try:
-            stream = await equipment.connect(address.ip, port, patience)
+            stream = await equipment.connect(address.ip, route.port, patience)
         except TimeoutError:
             equipment.remember_timeout(address.ip)
         except OSError:
             equipment.remember_answer(address.ip)
         else:
             equipment.remember_answer(address.ip)
-            return address.ip, stream
+            return address, stream
     raise _Ended(report.NO_CONNECTION)
 
 
-async def _dialogue(stream: Stream, client: smtp.Client, ip: bytes, message_fd: int, patience: float) -> bytes:
-    """Speak with the server.  Result: the message's item."""
+async def _dialogue(
+    equipment: Equipment,
+    stream: Stream,
+    client: smtp.Client,
+    address: Address,
+    route: routes.Route,
+    message: Message,
+    patience: float,
+) -> bytes:
+    """Speak with the server.  Result: the message's item; empty if TLS failed that was not asked for."""
+
+    async def secure(plain: Stream) -> "TlsStream":
+        return await equipment.tls().secure(plain, address.name, route.fingerprint, named=route.named)
+
     try:
-        await converse(stream, client, Message(message_fd), patience)
+        await converse(stream, client, message, patience, secure)
     except ConnectionLost:
-        return report.connection_died(ip, client)
+        if client.step == smtp.TLS and route.tls == routes.MAY:
+            return b""
+        return report.connection_died(address.ip, client)
     except Unreadable:
         return report.UNREADABLE
+    except TlsError as error:
+        if route.tls == routes.MAY:
+            return b""
+        return report.no_tls(address.ip, address.name, error.text, untrusted=error.untrusted)
     finally:
         await stream.closed()
-    return report.message_item(ip, client)
+    return report.message_item(address.ip, client)
 
 
 def _items(ip: bytes, client: smtp.Client, sayable: list[bytes | None]) -> bytes:

@@ -6,23 +6,27 @@ Tests put other things in its places.
 
 import posix
 
+from qmailpy.disk import secret
 from qmailpy.disk import tcpto as table
 from qmailpy.disk.home import Home
 from qmailpy.remote.controls import Controls
-from qmailpy.rules import literal, tcpto
+from qmailpy.rules import literal, smtpauth, tcpto
 from qmailpy.system import clock, identity, net, process
+from qmailpy.verdict import TEMP, Die
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from qmailpy.system.dns import Resolver
+    from qmailpy.system.tls import Tls
+    from qmailpy.wire.sasl import Credentials
 
     Connect = Callable[[bytes, int, float], Awaitable[net.Stream]]
 
 
 class Equipment:
-    """controls, connect(address, port, patience), is_own_now() -> test, choose(n), resolver()."""
+    """controls, connect(address, port, patience), own_test() -> test, choose(n), login(name), resolver(), tls()."""
 
     def __init__(self, home: Home) -> None:
         """home: whose control files and lock/tcpto."""
@@ -31,7 +35,9 @@ class Equipment:
         self.connect: Connect = net.connect
         self.own_test: Callable[[], Callable[[bytes], bool]] = net.own_test
         self.choose: Callable[[int], int] = choose
+        self.login: Callable[[bytes], Credentials] = self._login
         self._resolver: Resolver | None = None
+        self._tls: Tls | None = None
 
     def resolver(self) -> "Resolver":
         """The resolver; the first call loads dnspython, 45 ms that a delivery to digits does without."""
@@ -45,13 +51,31 @@ class Equipment:
         """Take this one."""
         self._resolver = resolver
 
+    def tls(self) -> "Tls":
+        """What makes connections secret; the first call loads ssl, which mail in clear does without."""
+        if self._tls is None:
+            from qmailpy.system.tls import Tls
+
+            self._tls = Tls()
+        return self._tls
+
+    def _login(self, name: bytes) -> "Credentials":
+        """The login of this name in control/smtpauth, read anew each time.  Errors: Die TEMP, with a clause."""
+        text = secret.read(self.home.control(b"smtpauth"), self.home.roles.uid["qmailr"])
+        if text is None:
+            raise Die(TEMP, b"there is no such file")
+        try:
+            return smtpauth.find(text, name)
+        except smtpauth.BadLogin as bad:
+            raise Die(TEMP, bad.reason) from None
+
     # the table of time-outs knows IPv4 only
 
-    def is_dead(self, ip: bytes) -> bool:
-        """Whether this address timed out so often, so lately, that it is left alone."""
+    def is_dead(self, ip: bytes, longest: int = 0) -> bool:
+        """Whether this address timed out so often, so lately, that it is left alone.  longest: seconds, 0: an hour."""
         if b":" in ip:
             return False
-        return tcpto.is_dead(table.look(self.home), literal.pack(ip), clock.now(), identity.my_pid())
+        return tcpto.is_dead(table.look(self.home), literal.pack(ip), clock.now(), identity.my_pid(), longest)
 
     def remember_answer(self, ip: bytes) -> None:
         """It answered, be it with a refusal."""
@@ -68,8 +92,13 @@ class Equipment:
 
 def choose(count: int) -> int:
     """Any of 0..count-1, each as likely (but for one part in 2**64)."""
-    source = posix.open(b"/dev/urandom", posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        return int.from_bytes(posix.read(source, 8), "big") % count
-    finally:
-        posix.close(source)
+    return int.from_bytes(_random(8), "big") % count
+
+
+def nonce() -> bytes:
+    """A printable word that was never used before."""
+    return _random(18).hex().encode("ascii")
+
+
+def _random(size: int) -> bytes:
+    return posix.urandom(size)

@@ -41,7 +41,7 @@ class Found:
 
 async def of_relay(equipment: "Equipment", name: bytes) -> Found:
     """The addresses of this very host.  Errors: NoSuchHost, Unknown."""
-    return Found([Address(0, ip) for ip in await _addresses(equipment, name)], doubtful=False)
+    return Found([Address(0, ip, _named(name)) for ip in await _addresses(equipment, name)], doubtful=False)
 
 
 async def by_mx(equipment: "Equipment", name: bytes) -> Found:
@@ -74,10 +74,15 @@ async def _of_exchangers(equipment: "Equipment", ordered: list[Exchanger]) -> Fo
             if isinstance(answer, Unknown):
                 doubtful = True
             elif isinstance(answer, list):
-                addresses += [Address(exchanger.preference, ip) for ip in answer]
+                addresses += [Address(exchanger.preference, ip, _named(exchanger.name)) for ip in answer]
             elif not isinstance(answer, NoSuchHost):
                 raise answer
     return Found(addresses, doubtful)
+
+
+def _named(name: bytes) -> bytes:
+    """A name that a certificate may have; empty where it is an address."""
+    return b"" if literal(name) is not None else name.rstrip(b".")
 
 
 async def _addresses(equipment: "Equipment", name: bytes) -> list[bytes]:

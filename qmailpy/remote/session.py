@@ -10,8 +10,18 @@ import posix
 from qmailpy.system.net import ConnectionLost, Stream
 from qmailpy.wire import smtp
 from qmailpy.wire.dots import Encoder
+from qmailpy.wire.lmtp import Content
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from qmailpy.system.tls import TlsStream
+
+    Secure = Callable[[Stream], Awaitable[TlsStream]]
 
 PIECE = 65536  # bytes of the message that are read, encoded and sent at a time
+HANDSHAKE = 60  # seconds: who has taken STARTTLS and cannot go on must not cost timeoutremote
 
 
 class Unreadable(Exception):
@@ -43,40 +53,65 @@ class Message:
         self._at += len(piece)
         return piece
 
+    async def content(self) -> Content | None:
+        """Its size and whether it has 8-bit bytes; None where it can be read only once.  Errors: Unreadable."""
+        if not self._seekable:
+            return None
+        start, size, eight_bit = self._at, 0, False
+        while piece := self.read():
+            size += len(piece) + piece.count(b"\n")  # each LF becomes two bytes
+            eight_bit = eight_bit or not piece.isascii()
+            if len(piece) == PIECE:
+                await asyncio.sleep(0)  # a gigabyte takes a while, and other conversations go on
+        self._at = start
+        return Content(size, eight_bit=eight_bit)
 
-async def converse(stream: Stream, client: smtp.Client, message: Message, patience: float) -> None:
+
+async def converse(stream: Stream, client: smtp.Client, message: Message, patience: float, secure: "Secure") -> None:
     """Speak until client.step is DONE, and close the connection.
 
-    patience: seconds for each reply as a whole, and for the peer to take each piece.
-    Errors: ConnectionLost, also for a peer that takes too long; Unreadable. The client then says how far it came.
+    patience: seconds for each reply as a whole, and for the peer to take each piece; secure(stream): shakes hands.
+    Errors: ConnectionLost, also for a peer that takes too long; Unreadable; what secure() raises. The client then says
+    how far it came.
     """
+    plain = stream
+    face: Stream | TlsStream = plain
     last = b""
     try:
-        words = client.hear(b"")
+        words = b""
         while client.step != smtp.DONE:
+            if client.step == smtp.TLS:
+                async with asyncio.timeout(min(patience, HANDSHAKE)):
+                    face, words = await _secured(plain, client, secure)
+                    continue
             async with asyncio.timeout(patience):
                 if words:
-                    await stream.send(words)
-                words = await _reply(stream, client)
+                    await face.send(words)
+                words = await _reply(face, client)
             if client.step == smtp.BODY:
-                await _give_body(stream, client, message, patience)
+                await _give_body(face, client, message, patience)
                 words = b""
         last = words
     except TimeoutError:
         raise ConnectionLost from None
     finally:
-        stream.close(last)
+        face.close(last)
 
 
-async def _reply(stream: Stream, client: smtp.Client) -> bytes:
-    """Hear until something is to be said, or the body is wanted.  Result: what to say."""
+async def _secured(plain: Stream, client: smtp.Client, secure: "Secure") -> "tuple[TlsStream, bytes]":
+    face = await secure(plain)
+    return face, client.secured(face.facts, proven=face.proven)
+
+
+async def _reply(stream: "Stream | TlsStream", client: smtp.Client) -> bytes:
+    """Hear until something is to be said, or TLS or the body is wanted.  Result: what to say."""
     words = client.hear(b"")  # a server may have said more at once than was read
-    while not words and client.step not in (smtp.BODY, smtp.DONE):
+    while not words and client.step not in (smtp.TLS, smtp.BODY, smtp.DONE):
         words = client.hear(await stream.receive())
     return words
 
 
-async def _give_body(stream: Stream, client: smtp.Client, message: Message, patience: float) -> None:
+async def _give_body(stream: "Stream | TlsStream", client: smtp.Client, message: Message, patience: float) -> None:
     """Send the message; at its end the client awaits the last reply, or is done without having sent the dot.
 
     The end goes out together with the last piece, and only after the client has been told: from then on a broken

@@ -2,7 +2,9 @@
 
 A Unix socket that keeps packets apart, its other end held by qmail-rspawn. Request: 4 bytes number (little-endian),
 host NUL sender NUL recipient, and the message's descriptor with it. Answer: the number, then what qmail-remote would
-have printed. When the other end closes, everything is dropped at once: who has gone cannot hear reports.
+have printed. A packet of four zero bytes is a question whether we are there: it is sent back as it is, by the same loop
+that serves the conversations, so that the answer says that they go on. When the other end closes, everything is dropped
+at once: who has gone cannot hear reports.
 """
 
 import array
@@ -21,6 +23,7 @@ AT_ONCE = 1000  # conversations; further ones wait for their turn
 REQUEST_SIZE = 65536  # bytes; addresses have 1,002 at most
 ANSWER_LIMIT = 60000  # bytes of a report: it must fit a packet
 _NUMBER = 4  # bytes
+_PING = bytes(_NUMBER)
 _DESCRIPTORS = 4 * 4  # bytes: room for more than the one that is meant, so that each is seen and closed
 
 
@@ -82,6 +85,10 @@ class _Worker:
             self._begin(packet, passed)
 
     def _begin(self, packet: bytes, passed: list[int]) -> None:
+        if packet == _PING:
+            _close(passed)
+            self._answer(packet, b"")
+            return
         number = packet[:_NUMBER]
         words = packet[_NUMBER:].split(b"\0")
         if len(passed) != 1 or len(words) < 3:  # the kernel had no descriptor left for us

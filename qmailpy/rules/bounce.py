@@ -57,13 +57,13 @@ def without_prefix(recipient: bytes, virtual: dict[bytes, bytes]) -> bytes:
 
 
 class Sender:
-    """Who bounce messages come from, and where double bounces go: four control files."""
+    """Who bounce messages come from, where double bounces go, in whose time they are dated: five control files."""
 
-    __slots__ = ("double_to", "host", "user")
+    __slots__ = ("double_to", "host", "user", "uses_local_time")
 
-    def __init__(self, user: bytes, host: bytes, double_to: bytes) -> None:
+    def __init__(self, user: bytes, host: bytes, double_to: bytes, *, uses_local_time: bool = False) -> None:
         """user: bouncefrom; host: bouncehost; double_to: doublebounceto@doublebouncehost."""
-        self.user, self.host, self.double_to = user, host, double_to
+        self.user, self.host, self.double_to, self.uses_local_time = user, host, double_to, uses_local_time
 
 
 class Bounce:
@@ -71,14 +71,17 @@ class Bounce:
 
     __slots__ = ("before", "between", "envelope_sender", "recipient")
 
-    def __init__(self, sender: bytes, us: Sender, when: int) -> None:
-        """sender: of the message that failed, not DOUBLE_SENDER; when: seconds since the epoch."""
+    def __init__(self, sender: bytes, us: Sender, when: int, east: int = 0) -> None:
+        """sender: of the message that failed, not DOUBLE_SENDER; when: seconds since the epoch.
+
+        east: seconds that local time is ahead of UTC, where it is used.
+        """
         sender = verp.base(sender)
         kind = SINGLE if sender else DOUBLE
         self.envelope_sender = b"" if sender else DOUBLE_SENDER
         self.recipient = sender or us.double_to
         self.before = b"Date: %sFrom: %s@%s\nTo: %s\nSubject: failure notice\n\n%s%s\n" % (
-            date.date822(when),
+            date.date822_east(when, east) if us.uses_local_time else date.date822(when),
             quote.quote(us.user),
             us.host,
             quote.quote2(self.recipient).replace(b"\n", b"_"),  # quoted or not, no second header line

@@ -34,6 +34,14 @@ def date822(when: int) -> bytes:
     return b"%d %s %d %02d:%02d:%02d -0000\n" % (day, MONTHS[month - 1], year, hour, minute, second)
 
 
+def date822_east(when: int, east: int) -> bytes:
+    """The same in local time, as 21 Nov 2026 03:27:41 +0100.  east: seconds by which it is ahead of UTC."""
+    year, month, day, hour, minute, second, _ = civil(when + east)
+    sign, minutes = b"-" if east < 0 else b"+", (abs(east) + 30) // 60
+    zone = b"%s%02d%02d" % (sign, minutes // 60, minutes % 60)
+    return b"%d %s %d %02d:%02d:%02d %s\n" % (day, MONTHS[month - 1], year, hour, minute, second, zone)
+
+
 def mbox_date(when: int) -> bytes:
     """The date of a From_ line with its LF, as Sat Nov 21 02:27:41 2026; the day has always two digits.
 
@@ -49,6 +57,37 @@ def mbox_date(when: int) -> bytes:
         second,
         year,
     )
+
+
+def parse_mbox_date(text: bytes) -> int | None:
+    """The second that the date of a From_ line means, taken as UTC; None if it is no such date.
+
+    text: Sat Nov 21 02:27:41 2026; seconds may be missing, a zone may stand before or after the year.
+    """
+    words = text.split()
+    if len(words) < 5 or words[1] not in MONTHS:
+        return None
+    clock = words[3].split(b":")
+    years = [word for word in words[4:] if len(word) == 4 and word.isdigit()]
+    if (
+        not years
+        or not 2 <= len(clock) <= 3
+        or not all(part.isdigit() and len(part) <= 2 for part in (words[2], *clock))
+    ):
+        return None
+    hour, minute, second = (*map(int, clock), 0)[:3]
+    day, year, month = int(words[2]), int(years[0]), MONTHS.index(words[1]) + 1
+    if not 1 <= day <= 31 or hour > 23 or minute > 59 or second > 60:
+        return None
+    return _days(year, month, day) * _DAY + hour * 3600 + minute * 60 + second
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days from 1970-01-01: what civil() takes apart."""
+    from_march = (month + 9) % 12
+    era, of_era_year = divmod(year - (month <= 2), 400)
+    of_era = of_era_year * 365 + of_era_year // 4 - of_era_year // 100 + (153 * from_march + 2) // 5 + day - 1
+    return era * _ERA + of_era - _TO_1970
 
 
 def message_id_stamp(when: int) -> bytes:

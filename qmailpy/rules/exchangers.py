@@ -29,13 +29,13 @@ class Exchanger:
 
 
 class Address:
-    """One address that may be tried.  preference: of its exchanger; ip: canonical text (rules/literal)."""
+    """One address that may be tried.  preference: of its exchanger; ip: canonical text (rules/literal); name: whose."""
 
-    __slots__ = ("ip", "preference")
+    __slots__ = ("ip", "name", "preference")
 
-    def __init__(self, preference: int, ip: bytes) -> None:
-        """preference: 0..65535."""
-        self.preference, self.ip = preference, ip
+    def __init__(self, preference: int, ip: bytes, name: bytes = b"") -> None:
+        """preference: 0..65535; name: of the exchanger or relay; its address where it has no name."""
+        self.preference, self.ip, self.name = preference, ip, name or ip
 
     def __repr__(self) -> str:
         """For a test that fails."""

@@ -12,18 +12,22 @@ if TYPE_CHECKING:
 MAILDIR, MBOX, PROGRAM, FORWARD, REFUSE = b"maildir", b"mbox", b"program", b"forward", b"refuse"
 
 BLANK = b"Uh-oh: first line of .qmail file is blank. (#4.2.1)"
+CR = b"Uh-oh: .qmail has a line that ends with CR. (#4.2.1)"
 FILE_WITH_X = b"Uh-oh: .qmail has file delivery but has x bit set. (#4.7.0)"
 PROGRAM_WITH_X = b"Uh-oh: .qmail has prog delivery but has x bit set. (#4.7.0)"
 
 
 class Instruction:
-    """One step.  kind: one of the five words; argument: path, command, address, or the sentence of a refusal."""
+    """One step.  kind: one of the five words; argument: path, command, address, or the sentence of a refusal.
 
-    __slots__ = ("argument", "kind")
+    line: where it stands, from 1 on.
+    """
 
-    def __init__(self, kind: bytes, argument: bytes) -> None:
+    __slots__ = ("argument", "kind", "line")
+
+    def __init__(self, kind: bytes, argument: bytes, line: int) -> None:
         """Bytes without NUL."""
-        self.kind, self.argument = kind, argument
+        self.kind, self.argument, self.line = kind, argument, line
 
 
 def parse(text: bytes, *, forward_only: bool) -> "Iterator[Instruction]":
@@ -31,23 +35,25 @@ def parse(text: bytes, *, forward_only: bool) -> "Iterator[Instruction]":
     lines = text.split(b"\n")
     if len(lines) > 1 and not lines[-1]:
         lines.pop()
-    for at, raw in enumerate(lines):
+    for at, raw in enumerate(lines, 1):
         line = raw.rstrip(b" \t").partition(b"\0")[0]  # a NUL ends what the system sees of a line
         first = line[:1]
         if not first:
-            if at == 0:
-                yield Instruction(REFUSE, BLANK)
+            if at == 1:
+                yield Instruction(REFUSE, BLANK, at)
         elif first == b"#":
             continue
+        elif line.endswith(b"\r"):  # a file from another system: a box of that name is one that nobody reads
+            yield Instruction(REFUSE, CR, at)
         elif first == b"+":
             forward_only = forward_only or line == b"+list"
         elif first in (b".", b"/"):
-            yield _file(line) if not forward_only else Instruction(REFUSE, FILE_WITH_X)
+            yield _file(line, at) if not forward_only else Instruction(REFUSE, FILE_WITH_X, at)
         elif first == b"|":
-            yield Instruction(PROGRAM, line[1:]) if not forward_only else Instruction(REFUSE, PROGRAM_WITH_X)
+            yield Instruction(REFUSE, PROGRAM_WITH_X, at) if forward_only else Instruction(PROGRAM, line[1:], at)
         else:
-            yield Instruction(FORWARD, line[1:] if first == b"&" else line)
+            yield Instruction(FORWARD, line[1:] if first == b"&" else line, at)
 
 
-def _file(path: bytes) -> Instruction:
-    return Instruction(MAILDIR if path.endswith(b"/") else MBOX, path)
+def _file(path: bytes, at: int) -> Instruction:
+    return Instruction(MAILDIR if path.endswith(b"/") else MBOX, path, at)

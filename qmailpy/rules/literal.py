@@ -66,3 +66,8 @@ def is_always_own(address: bytes) -> bool:
     if isinstance(parsed, ipaddress.IPv6Address):
         return parsed.is_unspecified or parsed.is_loopback
     return parsed.packed[0] in (0, 127)
+
+
+def is_loopback(address: bytes) -> bool:
+    """Whether what goes there never leaves this machine: 127/8, ::1."""
+    return ipaddress.ip_address(address.decode("ascii")).is_loopback

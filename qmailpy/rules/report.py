@@ -28,10 +28,22 @@ BAD_RECIPIENT = b"hSorry, this recipient address cannot be said in SMTP. (#5.1.3
 NOBODY_LEFT = b"DGiving up.\n\0"  # no recipient has an address that can be said
 CRASHED = b"Zqmail-remote crashed.\n\0"
 
+# steps that have nothing to do with the message: whatever goes wrong there, it is not its fault
+BEFORE_MAIL = (smtp.GREETING, smtp.EHLO, smtp.HELO, smtp.STARTTLS, smtp.TLS, smtp.AUTH)
+_ABOUT_US = (530, 534, 535, 538)  # log in first, or otherwise: our configuration is wrong, not the mail
+_NO_SUCH_HOST = b"Sorry, I couldn't find any host named "
+RELAY_AWAY = b"Mail waits for the relay "
+
 # step that failed -> sentence with the server's address; True: for now even if the reply says for good
 _FAILED = {
     smtp.GREETING: (b"Connected to %s but greeting failed", True),
+    smtp.EHLO: (b"Connected to %s but my name was rejected", True),
     smtp.HELO: (b"Connected to %s but my name was rejected", True),
+    smtp.STARTTLS: (b"Connected to %s but it refused TLS, which its route asks for", True),
+    smtp.AUTH: (
+        b"Connected to %s but my login in control/smtpauth was refused; mail waits until one of us mends it",
+        True,
+    ),
     smtp.MAIL: (b"Connected to %s but sender was rejected", False),
     smtp.DATA: (b"%s failed on DATA command", False),
     smtp.DOT: (b"%s failed after I sent the message", False),
@@ -45,14 +57,12 @@ def printable(name: bytes) -> bytes:
 
 def no_such_host(name: bytes) -> bytes:
     """The DNS says that there is no such name."""
-    return b"DSorry, I couldn't find any host named %s. (#5.1.2)\n\0" % printable(name)
+    return b"D" + _NO_SUCH_HOST + printable(name) + b". (#5.1.2)\n\0"
 
 
 def no_such_relay(name: bytes) -> bytes:
     """A relay named in control/smtproutes does not exist.  C bounces; nobody's mail should die of a slip in a file."""
-    return (
-        b"ZSorry, I couldn't find any host named " + printable(name) + b", my relay in control/smtproutes. (#4.4.4)\n\0"
-    )
+    return b"Z" + _NO_SUCH_HOST + printable(name) + b", my relay in control/smtproutes. (#4.4.4)\n\0"
 
 
 def no_mail_there(name: bytes) -> bytes:
@@ -70,8 +80,40 @@ def bad_route(host: bytes, reason: bytes) -> bytes:
     return b"ZSorry, I can't use the route for %s in control/smtproutes: %s. (#4.3.5)\n\0" % (printable(host), reason)
 
 
+def bad_login(name: bytes, reason: bytes) -> bytes:
+    """A route names a login that cannot be used.  reason: a clause, nothing secret in it."""
+    return b"ZSorry, I can't use the login %s in control/smtpauth: %s. (#4.3.5)\n\0" % (printable(name), reason)
+
+
+def no_tls(address: bytes, name: bytes, reason: bytes, *, untrusted: bool) -> bytes:
+    """TLS was asked for and cannot be had; or the server is not who it should be.  reason: a clause."""
+    if untrusted:
+        return b"ZConnected to %s but its certificate did not match %s: %s. (#4.7.5)\n\0" % (
+            address,
+            printable(name),
+            reason,
+        )
+    return b"ZConnected to %s but TLS failed: %s. (#4.7.5)\n\0" % (address, reason)
+
+
+def waits_for_relay(item: bytes, relay: bytes, port: int) -> bytes:
+    """A deferral's item, with a line that says so."""
+    return item.removesuffix(b"\0") + RELAY_AWAY + b"%s port %d.\n\0" % (printable(relay), port)
+
+
+def waiting_for(text: bytes) -> bytes:
+    """The relay, with its port, that a deferral's text says that mail waits for; empty where it says nothing."""
+    _, found, rest = text.rpartition(RELAY_AWAY)
+    return rest.partition(b"\n")[0] if found else b""
+
+
+def is_unreachable(text: bytes) -> bool:
+    """Whether this deferral says that nobody was reached: to ask again costs nobody anything."""
+    return text.startswith((NO_CONNECTION[1:-1], NO_ANSWER_YET[1:-1], _NO_SUCH_HOST))
+
+
 def _letter(reply: Reply) -> bytes:
-    return LETTER[PERM if reply.code >= 500 else TEMP]
+    return LETTER[PERM if reply.code >= 500 and reply.code not in _ABOUT_US else TEMP]
 
 
 def _said(text: bytes) -> bytes:
@@ -82,7 +124,7 @@ def recipient_item(address: bytes, answer: Reply) -> bytes:
     """What the server says to one recipient.  address: the server's, in digits."""
     if smtp.is_yes(answer):
         return b"r\0"
-    letter = b"h" if answer.code >= 500 else b"s"
+    letter = b"h" if _letter(answer) == LETTER[PERM] else b"s"
     return b"%s%s does not like recipient.\n%s\0" % (letter, address, _said(answer.text))
 
 
@@ -91,17 +133,23 @@ def message_item(address: bytes, client: smtp.Client) -> bytes:
     if client.nonsense is not None:
         return _nonsense(address, client, client.nonsense)
     reply = client.final
+    if client.trouble:
+        how = b"" if client.failed_at == smtp.STARTTLS else b"I cannot log in: "
+        return b"ZConnected to %s but %s%s. (#4.7.4)\n\0" % (address, how, client.trouble)
     if client.failed_at == smtp.RCPT or reply is None:
-        return b"DGiving up on %s.\n\0" % address  # the server's reasons stand in the recipients' items
+        put_off = client.whole and any(_letter(one) == LETTER[TEMP] for one in client.answers if not smtp.is_yes(one))
+        letter = LETTER[TEMP if put_off else PERM]
+        return letter + b"Giving up on %s.\n\0" % address  # the server's reasons stand in the recipients' items
     if not client.failed_at:
-        return b"K%s accepted message.\n%s\0" % (address, _said(reply.text))
+        how = b"Sent by %s.\n" % client.security if client.security else b""
+        return b"K%s accepted message.\n%s%s\0" % (address, _said(reply.text), how)
     sentence, always_temporary = _FAILED[client.failed_at]
     letter = LETTER[TEMP] if always_temporary else _letter(reply)
     return letter + sentence % address + b".\n" + _said(reply.text) + b"\0"
 
 
 def _nonsense(address: bytes, client: smtp.Client, text: bytes) -> bytes:
-    if client.failed_at in (smtp.GREETING, smtp.HELO):
+    if client.failed_at in (smtp.GREETING, smtp.EHLO, smtp.HELO):
         return b"Z%s.\n%s\0" % (_FAILED[client.failed_at][0] % address, _said(text))
     return b"ZConnected to %s but its reply makes no sense. %s(#4.4.2)\n%s\0" % (
         address,

@@ -30,10 +30,7 @@ def route(recipient: bytes, domains: Domains) -> tuple[int, bytes]:
 
     recipient: any bytes without NUL; the result always has an @.  Errors: none.  Source: spec/04 3.
     """
-    if b"@" not in recipient:
-        recipient += b"@" + domains.envnoathost
-    if domains.percenthack:
-        recipient = _unhack(recipient, domains.percenthack)
+    recipient = completed(recipient, domains)
     domain = recipient[recipient.rindex(b"@") + 1 :].lower()
     if domain in domains.locals:  # locals always beats virtualdomains
         return LOCAL, recipient
@@ -42,6 +39,15 @@ def route(recipient: bytes, domains: Domains) -> tuple[int, bytes]:
         if value:
             return LOCAL, value + b"-" + recipient
     return REMOTE, recipient
+
+
+def completed(recipient: bytes, domains: Domains) -> bytes:
+    """With a host, and without a percent hack: what is compared with locals and virtualdomains."""
+    if b"@" not in recipient:
+        recipient += b"@" + domains.envnoathost
+    if domains.percenthack:
+        recipient = _unhack(recipient, domains.percenthack)
+    return recipient
 
 
 def _unhack(recipient: bytes, percenthack: frozenset[bytes]) -> bytes:
@@ -60,18 +66,27 @@ def virtual_value(address: bytes, virtual: dict[bytes, bytes]) -> bytes | None:
 
     None where nothing fits; an empty value means: exempt, look no further.
     """
-    key = address.lower()
-    value = virtual.get(key)
-    if value is not None:
-        return value
-    return domain_value(key[key.rindex(b"@") + 1 :], virtual)
+    key = virtual_key(address, virtual)
+    return None if key is None else virtual[key]
+
+
+def virtual_key(address: bytes, virtual: dict[bytes, bytes]) -> bytes | None:
+    """The key that decides for an address; None where nothing fits."""
+    whole = address.lower()
+    return whole if virtual.get(whole) is not None else _domain_key(whole[whole.rindex(b"@") + 1 :], virtual)
 
 
 def domain_value(domain: bytes, virtual: dict[bytes, bytes]) -> bytes | None:
     """As virtual_value, for a domain in lower case."""
+    key = _domain_key(domain, virtual)
+    return None if key is None else virtual[key]
+
+
+def _domain_key(domain: bytes, virtual: dict[bytes, bytes]) -> bytes | None:
     while True:
-        value = virtual.get(domain)
-        if value is not None or not domain:
-            return value
+        if virtual.get(domain) is not None:
+            return domain
+        if not domain:
+            return None
         dot = domain.find(b".", 1)
         domain = domain[dot:] if dot > 0 else b""

@@ -1,21 +1,37 @@
-"""Artificial routes: control/smtproutes (DESIGN 7, spec/06 1).
+"""Artificial routes: control/smtproutes and control/senderroutes (DESIGN 7, spec/06 1).
 
     domain:relay:port key=value ...     domain, .domain (what ends so) or nothing (everything)
     domain:relay                        port 25
     domain:                             no route after all: by MX
     domain::port key=value ...          by MX, but with this port and these options
     domain:error:text                   refused, with this text
+    sender@domain:relay:port ...        in senderroutes: mail of this sender; @domain: of all senders there
 
 relay: a name (its addresses, not its MX), 192.0.2.1 or [2001:db8::1]. Options stand only after an explicit port,
-where C qmail ignores them. A route that cannot be followed as it was meant defers: mail that should be verified must
-never go out unverified because of a typing error, or because this version knows less.
+where C qmail ignores them. A sender's route comes after every line of smtproutes that names a domain, and before the
+one for everything.
+    tls=none            in clear
+    tls=may             by TLS if the server offers it, whoever it is; the default
+    tls=encrypt         by TLS or not at all, whoever the server is
+    tls=verify          and its certificate is valid for its name; the default with a login
+    tls=fingerprint     and its certificate is the one whose SHA-256 is fingerprint=; the default with fingerprint=
+    tls=implicit        TLS from the first byte, otherwise as verify, or as fingerprint with fingerprint=
+    auth=name           log in as control/smtpauth says. Only to a server that has proven who it is: encrypt then
+                        means verify, and none and may are refused unless the relay is this machine
+    verify=no           with encrypt or implicit: whoever the server is, even with a login
+A route that cannot be followed as it was meant defers: mail that should be verified must never go out unverified
+because of a typing error, or because this version knows less.
 """
+
+from qmailpy.rules import literal
 
 SMTP_PORT = 25
 RELAY, BY_MX, ERROR = "relay", "MX", "error"
 
 TLS_LEVELS = (b"none", b"may", b"encrypt", b"verify", b"fingerprint", b"implicit")
-KNOWN = (b"tls", b"auth")
+NONE, MAY, ENCRYPT, VERIFY, FINGERPRINT, IMPLICIT = TLS_LEVELS
+KNOWN = (b"tls", b"auth", b"fingerprint", b"verify")
+SHA256 = 32  # bytes
 _BLANKS = b" \t"
 _NEED_PORT = b"options need a port before them, as in relay:25 tls=may"
 
@@ -30,9 +46,14 @@ class BadRoute(Exception):
 
 
 class Route:
-    """Where mail goes.  kind: RELAY, BY_MX, ERROR; host: the relay; text: of ERROR; options: as written, in order."""
+    """Where mail goes, and how.
 
-    __slots__ = ("host", "kind", "options", "port", "text")
+    kind: RELAY, BY_MX, ERROR; host: the relay; text: of ERROR; options: as written, in order.
+    What they mean: tls: NONE, MAY, ENCRYPT or IMPLICIT; named: whether the server must prove its name; fingerprint: 32
+    bytes that its certificate must have, or empty; login: the name of ours, or empty; anyhow: it is said to anybody.
+    """
+
+    __slots__ = ("anyhow", "fingerprint", "host", "kind", "login", "named", "options", "port", "text", "tls")
 
     def __init__(
         self,
@@ -42,30 +63,83 @@ class Route:
         options: "dict[bytes, bytes] | None" = None,
         text: bytes = b"",
     ) -> None:
-        """port: 1..65535."""
+        """port: 1..65535.  Errors: BadRoute."""
         self.kind, self.host, self.port, self.text = kind, host, port, text
         self.options = options or {}
+        self.login = self.options.get(b"auth", b"")
+        self.fingerprint = _fingerprint(self.options)
+        level = self.options.get(b"tls") or _usual_level(self.options)
+        careless = b"verify" in self.options
+        _refuse_contradictions(level, self.options)
+        at_home = kind == RELAY and _is_here(host)
+        if self.login:
+            _refuse_login(level, kind, at_home=at_home)
+        self.tls = level if level in (NONE, MAY, IMPLICIT) else ENCRYPT
+        proven = level in (VERIFY, IMPLICIT) or (level == ENCRYPT and bool(self.login))
+        self.named = proven and not self.fingerprint and not careless
+        self.anyhow = careless or (at_home and level in (NONE, MAY))
+
+
+def _usual_level(options: dict[bytes, bytes]) -> bytes:
+    if b"fingerprint" in options:
+        return FINGERPRINT
+    return VERIFY if b"auth" in options else MAY
+
+
+def _fingerprint(options: dict[bytes, bytes]) -> bytes:
+    if b"fingerprint" not in options:
+        return b""
+    digits = options[b"fingerprint"].replace(b":", b"")
+    if len(digits) != 2 * SHA256 or digits.strip(b"0123456789abcdefABCDEF"):
+        raise BadRoute(b"a fingerprint is the SHA-256 of a certificate, 64 hexadecimal digits")
+    return bytes.fromhex(digits.decode("ascii"))
+
+
+def _refuse_contradictions(level: bytes, options: dict[bytes, bytes]) -> None:
+    if level == FINGERPRINT and b"fingerprint" not in options:
+        raise BadRoute(b"tls=fingerprint needs fingerprint=")
+    if b"fingerprint" in options and level not in (FINGERPRINT, IMPLICIT):
+        raise BadRoute(b"fingerprint= goes with tls=fingerprint or tls=implicit")
+    if b"verify" in options and (level not in (ENCRYPT, IMPLICIT) or b"fingerprint" in options):
+        raise BadRoute(b"verify=no goes with tls=encrypt or tls=implicit")
+
+
+def _refuse_login(level: bytes, kind: str, *, at_home: bool) -> None:
+    """What would tell a password to whoever listens, or to whomever the DNS names."""
+    if kind != RELAY:
+        raise BadRoute(b"a login needs a relay, not the hosts that the DNS names")
+    if level in (NONE, MAY) and not at_home:
+        raise BadRoute(b"a login needs TLS: tls=verify, tls=fingerprint or tls=implicit")
+
+
+def _is_here(host: bytes) -> bool:
+    address = literal.literal(host)
+    return address is not None and literal.is_loopback(address)
 
 
 NO_ROUTE = Route(BY_MX)
+_Routes = dict[bytes, bytes]
 
 
-def find_route(host: bytes, routes: dict[bytes, bytes]) -> Route:
-    """The route for a host.
+def find_route(host: bytes, routes: _Routes, sender: bytes = b"", by_sender: "_Routes | None" = None) -> Route:
+    """The route for a host, and a sender.
 
-    routes: keys in lower case, as disk/control gives them.  The host itself, then each of its endings that begins with
-    a dot, the longest first, then the empty key: the first that is present decides.  Errors: BadRoute.
+    routes, by_sender: keys in lower case, as disk/control gives them.  The host itself, then each of its endings that
+    begins with a dot, the longest first; the sender, then @ and the sender's host; then the empty key: the first that
+    is present decides.  Errors: BadRoute.
     """
-    host = host.lower()
+    host, sender = host.lower(), sender.lower()
     at = 0
-    while True:
-        value = routes.get(host[at:])
-        if value is not None:
-            return parse(value)
-        if at >= len(host):
-            return NO_ROUTE
+    while at < len(host):
+        if host[at:] in routes:
+            return parse(routes[host[at:]])
         dot = host.find(b".", at + 1)
         at = len(host) if dot < 0 else dot
+    if by_sender and sender:
+        for key in (sender, b"@" + sender.rpartition(b"@")[2]):
+            if key in by_sender:
+                return parse(by_sender[key])
+    return parse(routes[b""]) if b"" in routes else NO_ROUTE
 
 
 def parse(value: bytes) -> Route:
@@ -117,13 +191,7 @@ def _options(words: list[bytes]) -> dict[bytes, bytes]:
             raise BadRoute(b"an option stands there twice")
         if key == b"tls" and value not in TLS_LEVELS:
             raise BadRoute(b"tls is one of " + b", ".join(TLS_LEVELS))
+        if key == b"verify" and value != b"no":
+            raise BadRoute(b"verify is no, or is not there: tls= says what is verified")
         options[key] = value
     return options
-
-
-def must_be_able_to(route: Route) -> None:
-    """Whether this version can do what the route asks: plain SMTP only.  Errors: BadRoute."""
-    if route.options.get(b"tls", b"may") not in (b"none", b"may"):
-        raise BadRoute(b"it asks for TLS, which this version does not have")
-    if b"auth" in route.options:
-        raise BadRoute(b"it asks for a login, which this version does not have")

@@ -11,6 +11,7 @@ _WRAP = 1 << 32  # the time's field ends in 2106; differences go on working
 _CROSS = 2  # time-outs after which a host is left alone
 _AGAIN = 120  # seconds in which several time-outs count as one
 _MOST = 10
+PATIENT = 60  # seconds that a relay of the administrator's is left alone: there is no other
 _UNIT = 64  # seconds; a host is left alone for 60 to 91 of them
 _COUNT_WEIGHT = 1024  # seconds that one count is worth when a record must make room
 
@@ -31,21 +32,28 @@ def _find(table: bytes, ip: bytes) -> int:
     return -1
 
 
+def age(when: int, now: int) -> int:
+    """Seconds since a record's time, which has 32 bits; never negative."""
+    past = (now - when) % _WRAP
+    return past if past < _WRAP // 2 else 0  # the clock was set back
+
+
 def knows(table: bytes, ip: bytes) -> bool:
     """Whether there is a record of this address.  ip: its 4 bytes."""
     return _find(table, ip) >= 0
 
 
-def is_dead(table: bytes, ip: bytes, now: int, pid: int) -> bool:
+def is_dead(table: bytes, ip: bytes, now: int, pid: int, longest: int = 0) -> bool:
     """Whether to leave this address alone: it timed out more than once, and not long ago.
 
-    ip: its 4 bytes; now: seconds since the epoch; pid: ours, so that not all try again at the same moment.
+    ip: its 4 bytes; now: seconds since the epoch; pid: ours, so that not all try again at the same moment; longest:
+    seconds, if it is not for an hour.
     """
     at = _find(table, ip)
     if at < 0:
         return False
     record = table[at : at + RECORD]
-    return record[4] >= _CROSS and (now - _time(record)) % _WRAP < (60 + (pid & 31)) * _UNIT
+    return record[4] >= _CROSS and (now - _time(record)) % _WRAP < (longest or (60 + (pid & 31)) * _UNIT)
 
 
 def answered(table: bytes, ip: bytes) -> tuple[int, bytes] | None:

@@ -85,7 +85,8 @@ class Bounces:
 
     def _submit(self, number: int, sender: bytes, *, whole: bool) -> Result:
         """One attempt.  whole: with all of the message, else with its header (of which _HEADER_LIMIT bytes)."""
-        bounce = Bounce(sender, self._us, clock.now())
+        now = clock.now()
+        bounce = Bounce(sender, self._us, now, clock.east_of_utc(now))
         submission = Submission(self._home)
         submission.write(bounce.before)
         try:

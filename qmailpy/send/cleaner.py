@@ -3,11 +3,10 @@
 A C qmail-clean works as well: it answers one after the other from its pipe.
 """
 
-import posix
 from collections import Counter, deque
 
-from qmailpy.system import descriptors
 from qmailpy.system.loop import Loop
+from qmailpy.system.neighbour import Neighbour
 from qmailpy.wire import cleaning
 
 TYPE_CHECKING = False
@@ -17,20 +16,24 @@ if TYPE_CHECKING:
     Answered = Callable[[bool], None]
 
 BUSY = 200  # requests under way at which nothing new should be begun
+_PAUSE = 0.005  # seconds: nobody is in a hurry to see a message go, and each waking costs two processes something
 
 
 class Cleaner:
-    """The pipes to qmail-clean and what it was asked."""
+    """What qmail-clean was asked."""
 
     def __init__(self, loop: Loop, commands: int, answers: int, lost: "Callable[[], None]") -> None:
         """commands, answers: descriptors; lost: called once, when qmail-clean is gone."""
-        self._loop, self._commands, self._answers, self._lost = loop, commands, answers, lost
-        self._out = b""
+        self._lost = lost
+        self._neighbour = Neighbour(loop, (commands, answers), self._hear, self._lose, _PAUSE)
         self._asked: deque[tuple[int, Answered]] = deque()
         self._numbers: Counter[int] = Counter()
-        self.alive = True
-        posix.set_blocking(commands, False)
-        loop.on_read(answers, self._hear)
+        self.flush = self._neighbour.flush
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a qmail-clean."""
+        return self._neighbour.alive
 
     @property
     def pending(self) -> int:
@@ -47,28 +50,11 @@ class Cleaner:
             return
         self._asked.append((number, answered))
         self._numbers[number] += 1
-        self._out += cleaning.encode(word, number)
+        self._neighbour.say(cleaning.encode(word, number))
 
-    def flush(self) -> None:
-        """Send what qmail-clean takes now: call it once a turn."""
-        if not self._out:
-            return
-        try:
-            self._out = self._out[descriptors.write_pieces(self._commands, self._out) :]
-        except OSError:
-            self._break()
-            return
-        self._loop.on_write(self._commands, self.flush if self._out else None)
-
-    def _hear(self) -> None:
-        try:
-            answers = posix.read(self._answers, descriptors.READ_SIZE)
-        except BlockingIOError:
-            return
-        except OSError:
-            answers = b""
-        if not answers or len(answers) > len(self._asked):  # gone, or speaking without being asked
-            self._break()
+    def _hear(self, answers: bytes) -> None:
+        if len(answers) > len(self._asked):  # speaking without being asked
+            self._neighbour.give_up()
             return
         for answer in answers:
             number, answered = self._asked.popleft()
@@ -77,11 +63,7 @@ class Cleaner:
                 del self._numbers[number]
             answered(answer == cleaning.DONE[0])
 
-    def _break(self) -> None:
-        self.alive = False
+    def _lose(self) -> None:
         self._asked.clear()
         self._numbers.clear()
-        self._out = b""
-        self._loop.forget(self._commands)
-        self._loop.forget(self._answers)
         self._lost()

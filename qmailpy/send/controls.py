@@ -6,7 +6,8 @@ from qmailpy.disk import control
 from qmailpy.disk.home import Home
 from qmailpy.rules import bounce, logline
 from qmailpy.rules.rewrite import Domains
-from qmailpy.verdict import TEMP, Die
+from qmailpy.skeletons import domains
+from qmailpy.verdict import Die
 
 LIFETIME = 604800  # seconds: a week
 CONCURRENCY = (("concurrencylocal", 10), ("concurrencyremote", 20))  # indexed by channel
@@ -28,13 +29,9 @@ class Controls:
             self._line("bouncefrom", b"MAILER-DAEMON"),
             self._line_or_me("bouncehost"),
             b"%s@%s" % (double_to, self._line_or_me("doublebouncehost")),
+            uses_local_time=control.integer(home, "localtime", 0) > 0,
         )
-        self.domains = Domains(
-            self._line_or_me("envnoathost"),
-            self._locals(),
-            control.listing(home, "percenthack") or [],
-            control.colon_map(home, "virtualdomains") or {},
-        )
+        self.domains = domains.read(home, self._me)
 
     def reread(self) -> bytes:
         """Locals and virtualdomains as they are now.
@@ -46,7 +43,7 @@ class Controls:
         except OSError:  # files that cannot be found would count as absent
             return logline.REREAD_HOME
         try:
-            names = self._locals()
+            names = domains.local_names(self._home, self._me)
         except Die:
             return logline.REREAD_LOCALS
         try:
@@ -63,11 +60,3 @@ class Controls:
 
     def _line_or_me(self, name: str) -> bytes:
         return self._line(name, name.encode() if self._me is None else self._me)
-
-    def _locals(self) -> list[bytes]:
-        names = control.listing(self._home, "locals")
-        if names is None and self._me is not None:
-            names = [self._me]
-        if names is None:
-            raise Die(TEMP, b"neither control/locals nor control/me is there")
-        return names

@@ -5,13 +5,12 @@ ignored, an unknown letter defers.
 """
 
 import heapq
-import posix
 
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.rules import logline, verp
 from qmailpy.send.log import Log
-from qmailpy.system import descriptors
 from qmailpy.system.loop import Loop
+from qmailpy.system.neighbour import Neighbour
 from qmailpy.wire.delivery import Command, ReportReader
 
 TYPE_CHECKING = False
@@ -26,11 +25,11 @@ _OUT_LIMIT = 65536  # bytes of commands that wait for a spawner that does not re
 class Delivery:
     """One attempt at one recipient.  dying: whether a temporary failure is final."""
 
-    __slots__ = ("dying", "ended", "number")
+    __slots__ = ("dying", "ended", "message", "number")
 
-    def __init__(self, number: int, ended: "Ended", *, dying: bool) -> None:
-        """number: for the log; ended(letter, text): told once, letter K, Z, D or something mangled."""
-        self.number, self.ended, self.dying = number, ended, dying
+    def __init__(self, number: int, message: int, ended: "Ended", *, dying: bool) -> None:
+        """number: for the log; message: its number; ended(letter, text): told once, letter K, Z, D or mangled."""
+        self.number, self.message, self.ended, self.dying = number, message, ended, dying
 
 
 class Counts:
@@ -59,17 +58,20 @@ class Deliveries:
         wide: bool,
     ) -> None:
         """pipes: for commands and of reports; lost: called once, when the spawner is gone."""
-        self._loop, self._log, self._counts, self._lost = loop, log, counts, lost
-        self._commands, self._reports = pipes
+        self._log, self._counts, self._lost = log, counts, lost
+        self._neighbour = Neighbour(loop, pipes, self._hear, self._lose)
         self._reader = ReportReader(wide)
         self._running: dict[int, Delivery] = {}
         self._free: list[int] = []
-        self._out = b""
         self.channel = channel
         self.limit = 0
-        self.alive = True
-        posix.set_blocking(self._commands, False)
-        loop.on_read(self._reports, self._hear)
+        self.flush = self._neighbour.flush
+        self.heard: Callable[[int, bytes, bytes], None] = _nobody  # told of every end: message, letter, text
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a spawner."""
+        return self._neighbour.alive
 
     @property
     def announced(self) -> bool:
@@ -98,39 +100,19 @@ class Deliveries:
     @property
     def has_room(self) -> bool:
         """Whether start() may be called."""
-        return bool(self._free) and self.alive and len(self._out) < _OUT_LIMIT
+        return bool(self._free) and self._neighbour.alive and self._neighbour.unsent < _OUT_LIMIT
 
     def start(self, number: int, sender: bytes, recipient: bytes, ended: "Ended", *, dying: bool) -> None:
         """Begin an attempt: the command goes out with the next flush().  number: the message's."""
         slot = heapq.heappop(self._free)
         self._counts.last += 1
-        self._running[slot] = Delivery(self._counts.last, ended, dying=dying)
+        self._running[slot] = Delivery(self._counts.last, number, ended, dying=dying)
         command = Command(slot, Paths.message_id(number), verp.expand(sender, recipient), recipient)
-        self._out += command.encode(self._reader.notation)
+        self._neighbour.say(command.encode(self._reader.notation))
         self._log.say(logline.starting(self._counts.last, number, self.channel, recipient))
         self._counts.show()
 
-    def flush(self) -> None:
-        """Send what the spawner takes now."""
-        if not self._out or not self.alive:
-            return
-        try:
-            self._out = self._out[descriptors.write_pieces(self._commands, self._out) :]
-        except OSError:
-            self._break()
-            return
-        self._loop.on_write(self._commands, self.flush if self._out else None)
-
-    def _hear(self) -> None:
-        try:
-            piece = posix.read(self._reports, descriptors.READ_SIZE)
-        except BlockingIOError:
-            return
-        except OSError:
-            piece = b""
-        if not piece:
-            self._break()
-            return
+    def _hear(self, piece: bytes) -> None:
         for report in self._reader.feed(piece):
             self._end(report.slot, report.letter, report.text)
 
@@ -144,13 +126,14 @@ class Deliveries:
             letter, text = b"D", text + logline.TOO_LONG
         self._log.say(logline.verdict(delivery.number, letter, text))
         delivery.ended(letter, text)
+        self.heard(delivery.message, letter, text)
         self._counts.show()
 
-    def _break(self) -> None:
+    def _lose(self) -> None:
         """Whoever was being delivered to is tried again after the next start."""
-        self.alive = False
         self._running.clear()
-        self._out = b""
-        self._loop.forget(self._commands)
-        self._loop.forget(self._reports)
         self._lost()
+
+
+def _nobody(_message: int, _letter: bytes, _text: bytes) -> None:
+    """Nobody wants to know."""

@@ -5,6 +5,7 @@ Nothing in a turn waits for another process.
 """
 
 from qmailpy.disk.home import Home
+from qmailpy.disk.layout import OSSIFIED
 from qmailpy.disk.queue.claiming import Claiming
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.disk.queue.recipients import Trouble
@@ -20,10 +21,12 @@ from qmailpy.send.deliveries import Counts, Deliveries
 from qmailpy.send.finishing import Finishing
 from qmailpy.send.jobs import FAILED_RETRY
 from qmailpy.send.log import Log
+from qmailpy.send.relays import Relays
 from qmailpy.send.todo import Todo
 from qmailpy.skeletons import renewal
 from qmailpy.system import clock, process, signals, title
 from qmailpy.system.loop import LONGEST, Loop
+from qmailpy.wire.delivery import REMOTE
 
 SPAWNERS = ((1, 2), (3, 4))  # descriptors: commands to, reports of; indexed by channel
 CLEANER = (5, 6)  # commands to, answers of
@@ -43,6 +46,7 @@ class Heart:
         self._watched = watched
         paths = Paths(home)
         log.lost = self.leave
+        log.watch()
         self._loop, self._log, self._home, self._controls = loop, log, home, controls
         self._queue, self._claiming = Queue(paths), Claiming(paths)
         self.exiting = False
@@ -61,6 +65,8 @@ class Heart:
         self._channels = [
             Channel(loop, log, self._queue, controls, spawner, self._finishing.add) for spawner in self.spawners
         ]
+        remote = self._channels[REMOTE]
+        remote.deliveries.heard = Relays(loop, home, remote.waiting).heard
         self._bounces = Bounces(loop, home, self._queue, controls.us, self._finishing.bounced)
         self._finishing.bounces = self._bounces
         self._todo = Todo(
@@ -79,8 +85,10 @@ class Heart:
     # start
 
     def catch_signals(self) -> None:
-        """TERM finishes, ALRM tries everything, HUP rereads two controls, CHLD watches over the other daemons."""
+        """TERM and INT finish, ALRM tries everything, HUP rereads two controls, CHLD watches over the other daemons."""
         self._loop.on_signal(signals.SIGTERM, self.leave)
+        if not signals.is_ignored(signals.SIGINT):  # as it is in the background of a script
+            self._loop.on_signal(signals.SIGINT, self.leave)
         self._loop.on_signal(signals.SIGALRM, self._try_all)
         self._loop.on_signal(signals.SIGHUP, self._reread)
         self._loop.on_signal(signals.SIGCHLD, self._reap)
@@ -118,12 +126,23 @@ class Heart:
 
     def _load_later(self, number: int, trouble: Trouble) -> None:
         self._log.tell(trouble)
-        if not isinstance(trouble.error, FileNotFoundError):  # else its mess file is gone: there is nothing to try
+        if isinstance(trouble.error, FileNotFoundError):  # its mess file is gone: there is nothing to try
+            self._claiming.orphan(number)
+            self._loop.after(OSSIFIED, lambda: self._bury(number))
+        else:
             self._loop.after(FAILED_RETRY, lambda: self._load_again(number))
+
+    def _bury(self, number: int) -> None:
+        """For 36 hours nobody has brought its mess file back: as all litter, it goes."""
+        try:
+            self._claiming.bury(number)
+        except Trouble as trouble:
+            self._log.tell(trouble)
+            self._loop.after(FAILED_RETRY, lambda: self._bury(number))
 
     def _load_again(self, number: int) -> None:
         try:
-            due = self._queue.due(number, 0), self._queue.due(number, 1)
+            due = self._queue.both_due(number)
         except Trouble as trouble:
             self._load_later(number, trouble)
             return

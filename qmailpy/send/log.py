@@ -5,18 +5,22 @@ else's descriptor has to be made non-blocking (fd 0 may be the supervisor's). A 
 waited for: the log is an interface and not dropped.
 """
 
+import fcntl
 import posix
 
 from qmailpy.disk.queue.recipients import Trouble
 from qmailpy.rules import logline
 from qmailpy.system import descriptors
 from qmailpy.system.loop import Loop, is_writable
+from qmailpy.system.neighbour import Pause
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PIECE = 4096  # PIPE_BUF on Linux
+_PAUSE = 0.005  # seconds between two writes, or a busy log would be written, and its reader woken, for each line
+_FIFO, _KIND = 0o010000, 0o170000
 HOLD = 1 << 20  # bytes kept for a slow reader
 
 
@@ -30,6 +34,16 @@ class Log:
         self._lines: list[bytes] = []
         self._rest = b""
         self._broken = False
+        self._flushing = Pause(loop, _PAUSE, self._flush)
+
+    def watch(self) -> None:
+        """Notice the end of the log's reader at once, not only with the next line: it may be who started us.
+
+        A pipe that we can only write has nothing to read but that.
+        """
+        only_written = fcntl.fcntl(self._descriptor, fcntl.F_GETFL) & posix.O_ACCMODE == posix.O_WRONLY
+        if only_written and posix.fstat(self._descriptor).st_mode & _KIND == _FIFO:
+            self._loop.on_read(self._descriptor, self._break)
 
     def say(self, line: bytes) -> None:
         """line: of rules/logline, with its LF."""
@@ -56,9 +70,13 @@ class Log:
         self.say(logline.alert(text))
 
     def flush(self) -> None:
-        """Write what can be written without waiting: call it once a turn."""
+        """Write what can be written without waiting, now or soon: call it once a turn."""
+        if self._lines or self._rest:
+            self._flushing.do()
+
+    def _flush(self) -> None:
         if not self._lines and not self._rest:
-            return
+            return  # finish() has written it
         if is_writable(self._descriptor):
             self._write()
         if self._rest or self._lines:

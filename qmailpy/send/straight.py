@@ -118,15 +118,21 @@ class Straights:
         elif straight.state == _TRYING and letter == b"K":
             del self._trying[straight.number]
             straight.state = _DONE
-            try:
-                self._claiming.forget(straight.number)  # it may have been refused by the disk before
-            except Trouble as trouble:
-                self._log.tell(trouble)
-            self._remove(straight)
+            self._forget_and_remove(straight)
         else:
             straight.verdict = letter, text
             if straight.state == _TRYING:
                 self._keep([straight])
+
+    def _forget_and_remove(self, straight: Straight) -> None:
+        """It may have been refused by the disk before: what was written then must go while it is in S4."""
+        try:
+            self._claiming.forget(straight.number)
+        except Trouble as trouble:
+            self._log.tell(trouble)
+            self._loop.after(FAILED_RETRY, lambda: self._forget_and_remove(straight))
+            return
+        self._remove(straight)
 
     def _remove(self, straight: Straight) -> None:
         self._cleaner.ask(cleaning.TODO, straight.number, lambda done: self._removed(straight, done))

@@ -32,6 +32,7 @@ _SHARE = 4  # new messages taken for one of the backlog
 _BATCH = 8  # messages prepared together: their fsyncs share the disk's journal
 _TURN = 0.005  # seconds of one turn
 _REST = 4  # times the length of a scan that passes before the next: new mail is seen within a second of 100,000 old
+_PAUSE = 0.005  # seconds between two scans at least: several messages that come at once are found at once
 _COURTESY = 1.0  # seconds that a bounce's own message waits for the line that tells of it
 
 
@@ -137,7 +138,7 @@ class Todo:
             return
         (self._backlog if len(found) > _BACKLOG else self._new).extend(found)
         ended = clock.monotonic()
-        self._rested = ended + _REST * (ended - begun) if ended - begun > _TURN else 0.0
+        self._rested = ended + max(_PAUSE, _REST * (ended - begun) if ended - begun > _TURN else 0.0)
 
     # one message
 

@@ -8,8 +8,14 @@ Files are opened without waiting (a FIFO is no .qmail) and never larger than LIM
 import errno
 import posix
 
-from qmailpy.rules import dotqmail
+from qmailpy.rules import dotqmail, instructions
 from qmailpy.verdict import TEMP, Die, is_temporary, words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Tell = Callable[[bytes], None]
 
 LIMIT = 64 << 20  # bytes of instructions; a list of a million members has some 30 MB
 FORBIDDEN = 0o002  # mode bits that nobody's home or .qmail may have (conf-patrn)
@@ -44,16 +50,26 @@ def is_sticky_home() -> bool:
     return bool(mode & _STICKY)
 
 
-def find(dash: bytes, ext: bytes) -> Found | None:
+def find(dash: bytes, ext: bytes, tell: "Tell | None" = None) -> Found | None:
     """The first file there is for this extension, default files last; None where there is none.
 
+    tell: hears each name before it is looked at.
     Errors: Die TEMP for a file that exists and cannot be read now, or that others can write.
     """
     for candidate in dotqmail.candidates(dash, ext):
+        if tell is not None:
+            tell(candidate.name)
         found = _read(candidate)
         if found is not None:
             return found
     return None
+
+
+def steps(found: Found | None, default: bytes) -> "Iterator[instructions.Instruction]":
+    """The user's own instructions; with no file, or an empty one, the default delivery."""
+    if found is None or not found.text:
+        return instructions.parse(default, forward_only=False)
+    return instructions.parse(found.text, forward_only=found.forward_only)
 
 
 def exists(name: bytes) -> bool:

@@ -1,8 +1,9 @@
 """The spawners' engine: commands in, deliveries out, reports back (spec/03-pipes.md 4).
 
-qmail-lspawn and qmail-rspawn plug in one function each: deliver(command, message, report), which must call
-report(letter, text) once, later. The engine owns slots, the checks of a command, the message's descriptor and the
-two pipes; it ends when the commands have ended and the last delivery has reported.
+qmail-lspawn and qmail-rspawn plug in one function each: deliver(command, message, report), which must close the
+message's descriptor and call report(letter, text) once, later; where it raises OSError it has done neither. The engine
+owns slots, the checks of a command, and the two pipes; it ends when the commands have ended and the last delivery has
+reported.
 """
 
 import posix
@@ -10,7 +11,7 @@ import posix
 from qmailpy.disk.home import Home
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.skeletons import renewal
-from qmailpy.system import descriptors, launcher, process, signals
+from qmailpy.system import clock, descriptors, launcher, process, signals
 from qmailpy.system.loop import Loop
 from qmailpy.wire import delivery
 from qmailpy.wire.delivery import Command, Report
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 WIDE_WORD = b"wide"  # an argument that only qmail-start gives
 WIDE_SLOTS = 1000  # announced on the wide wire: more than this host's memory wants to see at once
 _COMMAND_LIMIT = 65536  # bytes of one command's two addresses: far above what qmail-queue accepts
+FRESH = 0.05  # seconds: nobody who replaces a program can tell whether the delivery of that moment came before it
 _REGULAR, _KIND = 0o100000, 0o170000
 
 
@@ -33,7 +35,7 @@ class Spawner:
     """One spawner process: loop, slots, pipes."""
 
     def __init__(self, home: Home, argv: list[bytes], before_exec: "Callable[[], None]" = lambda: None) -> None:
-        """argv: the program's own; `wide` in it says which notation qmail-send wants.
+        """argv: the program's own; `wide` in it says which notation qmail-send wants.  slots: how many it gets then.
 
         before_exec: puts back what this process changed for itself, before it executes a new version of itself.
         """
@@ -45,7 +47,7 @@ class Spawner:
         self._paths = Paths(home)
         self._owner = home.roles.uid["qmailq"]
         self._notation = delivery.WIDE if wide else delivery.NARROW
-        self._slots = WIDE_SLOTS if wide else delivery.SPAWN
+        self.slots = WIDE_SLOTS if wide else delivery.SPAWN
         self._commands = delivery.CommandReader(self._notation)
         self._busy: set[int] = set()
         self._out = b""
@@ -53,6 +55,10 @@ class Spawner:
         self._open = True  # commands may still come
         self._heard = True  # somebody reads our reports
         self._launchers = launcher.Launchers(launcher.library())
+        self._always_executes = bool(process.environment().get(b"QMAILEXEC"))
+        self._ours: dict[bytes, bool] = {}
+        self._is_current = True
+        self._look_again = self._renew_again = 0.0  # on the monotonic clock
 
     def run(self, deliver: "Deliver", ended: "Ended") -> int:
         """Serve until the commands end.  Result: exit code 0.
@@ -65,16 +71,25 @@ class Spawner:
         self.loop.on_signal(signals.SIGCHLD, lambda: _reap(ended))
         self.loop.on_read(0, self._hear)
         if renewal.RESUMED not in self._argv:  # else it was said before our code was exchanged for this version's
-            self._send(self._notation.announce(self._slots))
+            self._send(self._notation.announce(self.slots))
         while self._open or self._busy or (self._out and self._heard):
             self.loop.turn()
         return 0
 
     def is_ours(self, path: bytes) -> bool:
-        """Whether a program may run inside a resident: unreplaced, of our version, exec not asked for."""
-        if process.environment().get(b"QMAILEXEC"):
-            return False
-        return launcher.is_current(self.home.path) and self._launchers.is_ours(path)
+        """Whether a program may run inside a resident: unreplaced, of our version, exec not asked for.
+
+        What is known is looked at again after FRESH: in a thousand deliveries a second it costs more than one of them.
+        """
+        if clock.monotonic() >= self._look_again:
+            self._is_current = launcher.is_current(self.home.path)
+            self._ours.clear()
+            self._look_again = clock.monotonic() + FRESH
+        known = self._ours.get(path)
+        if known is None:
+            known = not self._always_executes and self._is_current and self._launchers.is_ours(path)
+            self._ours[path] = known
+        return known
 
     def _hear(self) -> None:
         piece = posix.read(0, descriptors.READ_SIZE)
@@ -88,7 +103,7 @@ class Spawner:
 
     def _start(self, command: Command) -> None:
         slot = command.slot
-        if slot >= self._slots:
+        if slot >= self.slots:
             self._report(slot, b"Z", b"Internal error: delnum too big. (#4.3.5)\n")
             return
         if slot in self._busy:
@@ -109,9 +124,8 @@ class Spawner:
         try:
             self._deliver(command, message, report)
         except OSError:  # no more processes or descriptors: later
-            report(b"Z", b"qmail-spawn unable to fork. (#4.3.0)\n")
-        finally:
             posix.close(message)
+            report(b"Z", b"qmail-spawn unable to fork. (#4.3.0)\n")
 
     def _open_message(self, command: Command) -> tuple[int, bytes]:
         """The message's descriptor, or what to reply instead."""
@@ -158,6 +172,9 @@ class Spawner:
         """With a new version installed and nothing under way: exchange our code for it, in place."""
         if self._busy or self._out or self._commands.partial or not self._open:
             return
+        if clock.monotonic() < self._renew_again:
+            return
+        self._renew_again = clock.monotonic() + FRESH
         if not self._stale and renewal.is_due(self.home, self._argv):
             self._before_exec()
             renewal.exchange(self.home, self._argv, [])

@@ -1,8 +1,9 @@
 """The one way into the queue for every program of ours that submits mail: client side of spec/00 12.
 
-A program that the user or the administrator named is really executed: $QMAILQUEUE, a bin/qmail-queue that has been
-replaced, and everything when $QMAILEXEC is set; message on its descriptor 0, envelope on 1, its own words on 6. Else
-the door is spoken to directly. Used by qmail-inject, qmail-local, the bounces of qmail-send, the servers.
+A program that the user or the administrator named is really executed: $QMAILQUEUE, qmail-direct where control/direct
+says that there is no queue, a bin/qmail-queue that has been replaced, and everything when $QMAILEXEC is set; message on
+its descriptor 0, envelope on 1, its own words on 6. Else the door is spoken to directly. Used by qmail-inject,
+qmail-local, the bounces of qmail-send, the servers.
 """
 
 import posix
@@ -97,6 +98,8 @@ def _program(home: Home) -> bytes | None:
     named = variables.get(b"QMAILQUEUE")
     if named:
         return named
+    if home.direct:
+        return home.program("qmail-direct")
     ours = home.program("qmail-queue")
     if variables.get(b"QMAILEXEC") or not launcher.is_current(home.path):
         return ours

@@ -30,3 +30,8 @@ def local(when: int) -> tuple[int, int, int, int, int]:
     """Local month 1..12, day, hour, minute, second at when (seconds since the epoch)."""
     parts = _time.localtime(when)
     return parts.tm_mon, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec
+
+
+def east_of_utc(when: int) -> int:
+    """How far local time is ahead of UTC at when (seconds since the epoch), in seconds; west of it negative."""
+    return _time.localtime(when).tm_gmtoff

@@ -3,7 +3,16 @@
 import errno
 import posix
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 READ_SIZE = 65536  # one pipe's buffer; also a good size for files
+OUTPUT = 1  # where a program's answer goes: to a person, a pipe, or its parent
+
+
+class OutputError(OSError):
+    """Nobody takes what a program says on fd 1.  Whoever does not handle it ends by it: qmailpy.programs.run."""
 
 
 def guard() -> None:
@@ -19,11 +28,25 @@ def guard() -> None:
             posix.open(b"/dev/null", flags)  # the lowest free number is this one
 
 
-def write_all(descriptor: int, content: bytes) -> None:
-    """Write every byte to a blocking descriptor.  Errors: OSError."""
+def write_all(descriptor: int, content: "bytes | bytearray | memoryview") -> None:
+    """Write every byte to a blocking descriptor.  Errors: OSError; on fd 1 OutputError, which is one."""
     view = memoryview(content)
-    while view:
-        view = view[posix.write(descriptor, view) :]
+    try:
+        while view:
+            view = view[posix.write(descriptor, view) :]
+    except OSError as error:
+        if descriptor == OUTPUT:
+            raise OutputError(error.errno, error.strerror) from None
+        raise
+
+
+def write_pieces_all(descriptor: int, pieces: "Sequence[bytes | bytearray]") -> None:
+    """Write every byte of these to a blocking descriptor: at one stroke if they are small.  Errors: OSError."""
+    if sum(map(len, pieces)) <= READ_SIZE:  # copying costs less than a second call; it does not with megabytes
+        write_all(descriptor, b"".join(pieces))
+        return
+    for piece in pieces:
+        write_all(descriptor, piece)
 
 
 def write_pieces(descriptor: int, content: bytes) -> int:
@@ -50,9 +73,17 @@ def read_all(descriptor: int, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def say(line: bytes) -> None:
-    """One line on fd 2; nobody listening is no reason to fail."""
+def say(line: bytes, descriptor: int = 2) -> None:
+    """One line; nobody listening is no reason to fail."""
     try:
-        write_all(2, line + b"\n")
+        write_all(descriptor, line + b"\n")
+    except OSError:
+        return
+
+
+def close(descriptor: int) -> None:
+    """Give it back; an error, after what was written has been fsynced, says nothing about it any more."""
+    try:
+        posix.close(descriptor)
     except OSError:
         return

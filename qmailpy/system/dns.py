@@ -3,11 +3,14 @@
 Two errors that are never confused: Hard, the DNS says that there is no such name or no such record; Soft, it did not
 say (no answer, SERVFAIL, REFUSED, nonsense): mail waits. Names are bytes without escapes; those beyond ASCII are
 UTF-8 and go out by IDNA. CNAMEs are followed, recipients are never rewritten. Servers: $DNSCACHEIP, else
-/etc/resolv.conf, else 127.0.0.1. Queries by UDP with EDNS, by TCP where the answer is cut. Who uses it: remote/lookup.
+/etc/resolv.conf, else 127.0.0.1. Queries by UDP with EDNS, by TCP where the answer is cut. A server whose port is
+closed is not asked again for the same question; when all are closed the answer is Soft at once, not after ALL_TRIES.
+Who uses it: remote/lookup.
 """
 
 import asyncio
 import posix
+import socket
 
 import dns.asyncbackend
 import dns.asyncresolver
@@ -15,6 +18,10 @@ import dns.exception
 import dns.name
 import dns.rdatatype
 import dns.resolver
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 RESOLV_CONF = b"/etc/resolv.conf"
 PORT = 53
@@ -44,7 +51,7 @@ class Resolver:
         self._resolver: dns.asyncresolver.Resolver | None = None
         self._signature: tuple[int, ...] = ()
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._backend = dns.asyncbackend.get_backend("asyncio")
+        self._backend: Any = _Connected()
 
     async def mx(self, name: bytes) -> list[tuple[int, bytes]]:
         """(preference, name) of each mail exchanger; the null MX's name is '.'.  Errors: Soft, Hard."""
@@ -85,6 +92,32 @@ class Resolver:
             self._resolver = _resolver(self._server)
             self._signature = signature
         return self._resolver
+
+
+class _Connected:
+    """dnspython's way to the network, but for one thing: a UDP socket is connected to its server.
+
+    Only then the kernel says that the port is closed, and only that server's packets come through.
+    """
+
+    def __init__(self) -> None:
+        self._plain: Any = dns.asyncbackend.get_backend("asyncio")
+
+    def __getattr__(self, name: str) -> "Any":
+        """All the rest is dnspython's own."""
+        return getattr(self._plain, name)
+
+    def datagram_connection_required(self) -> bool:
+        """What dnspython asks: yes."""
+        return True
+
+    async def make_socket(
+        self, family: int, kind: int, proto: int = 0, source: "Any" = None, destination: "Any" = None, *more: "Any"
+    ) -> "Any":
+        """The same as dnspython's own."""
+        if kind == socket.SOCK_DGRAM and destination is not None and "%" in destination[0]:
+            destination = None  # a scope is spelled in two ways, and asyncio would refuse to send
+        return await self._plain.make_socket(family, kind, proto, source, destination, *more)
 
 
 def _resolver(server: bytes) -> dns.asyncresolver.Resolver:

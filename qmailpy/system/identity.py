@@ -117,6 +117,11 @@ def my_pid() -> int:
     return posix.getpid()
 
 
+def host() -> bytes:
+    """What this machine calls itself."""
+    return posix.uname().nodename.encode("utf-8", "surrogateescape")
+
+
 def is_root() -> bool:
     """Whether we may become others."""
     return posix.geteuid() == 0

@@ -8,6 +8,7 @@ an exec. A launcher is ours while it is byte-equal to the pristine copy that set
 import posix
 
 SIZE_LIMIT = 4096  # bytes; a launcher has about 300
+_ALL_MAY_WRITE, _GROUP_MAY_WRITE = 0o002, 0o020
 
 
 class Launchers:
@@ -74,3 +75,35 @@ def is_current(home: bytes) -> bool:
     except OSError:
         return True
     return link == library()
+
+
+def others_can_write(path: bytes) -> bool:
+    """Whether anybody but root can change this file or directory; nobody can where there is none.
+
+    A link is followed; the group of root (0) is root.  Errors: OSError of stat.
+    """
+    try:
+        status = posix.stat(path)
+    except FileNotFoundError:
+        return False
+    by_group = status.st_mode & _GROUP_MAY_WRITE and status.st_gid != 0
+    return bool(status.st_uid != 0 or status.st_mode & _ALL_MAY_WRITE or by_group)
+
+
+def first_writable(top: bytes) -> bytes | None:
+    """The first thing in a directory, or it, on all its levels, that anybody but root can change; None: there is none.
+
+    Errors: OSError where something cannot be looked at.
+    """
+    if others_can_write(top):
+        return top
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        with posix.scandir(folder) as entries:
+            for entry in entries:
+                if others_can_write(entry.path):
+                    return entry.path
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+    return None

@@ -29,3 +29,31 @@ def set_soft_open_files(number: int) -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (number, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def lower(memory: int, processes: int) -> None:
+    """For this process and what it will start, for good.
+
+    memory: bytes of address space of each process; processes: of this user, in all.  0: as it is.  A limit that is
+    lower already stays.  Errors: OSError.
+    """
+    import resource
+
+    for which, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_NPROC, processes)):
+        hard = resource.getrlimit(which)[1]
+        if most and (hard == resource.RLIM_INFINITY or most < hard):
+            resource.setrlimit(which, (most, most))
+
+
+def kinds() -> list[int]:
+    """The kernel's numbers of all limits."""
+    import resource
+
+    return sorted({number for name, number in vars(resource).items() if name.startswith("RLIMIT_")})
+
+
+def of_kinds(numbers: list[int]) -> list[tuple[int, int]]:
+    """These limits of this process, to be compared with what they were."""
+    import resource
+
+    return list(map(resource.getrlimit, numbers))

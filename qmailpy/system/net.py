@@ -25,6 +25,15 @@ class ConnectionLost(Exception):
     """The peer has gone."""
 
 
+class TlsError(Exception):
+    """No TLS with this peer.  text: a clause; untrusted: there could be, but the peer is not who it should be."""
+
+    def __init__(self, text: bytes, *, untrusted: bool = False) -> None:
+        """text: printable."""
+        super().__init__(text)
+        self.text, self.untrusted = text, untrusted
+
+
 class Stream(asyncio.Protocol):
     """One connection: bytes in as they come, bytes out with the peer's patience."""
 
@@ -104,6 +113,11 @@ class Stream(asyncio.Protocol):
                 self._writer = None
         if self._ended:
             raise ConnectionLost
+
+    def say(self, content: bytes) -> None:
+        """A few bytes that nobody waits for."""
+        if content and self._transport is not None and not self._ended:
+            self._transport.write(content)
 
     def close(self, last: bytes = b"") -> None:
         """Say the last words, without waiting for anything, and be gone."""

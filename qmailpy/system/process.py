@@ -4,6 +4,7 @@ A forked child ends in os._exit whatever happens, with 111 for everything unexpe
 is executed gets default signals, descriptors 0, 1, 2 as told, and nothing else of ours.
 """
 
+import errno
 import posix
 
 from qmailpy.system import signals
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 TEMP_EXIT = EXIT[TEMP]
+SHELL = b"/bin/sh"  # of a script that does not say whose it is
+DEFAULT_PATH = b"/bin:/usr/bin"  # where there is no $PATH, as in the C library
 EXEC_FAILED = 120  # what a child of ours exits with when its program cannot be started
 
 
@@ -52,6 +55,54 @@ def execute(path: bytes, argv: list[bytes], environment: dict[bytes, bytes]) -> 
     """Become another program; path has a slash (no search).  Errors: OSError."""
     signals.as_for_a_new_program()
     posix.execve(path, argv, environment)
+
+
+def set_apart(pid: int) -> None:
+    """Make a child a process group of its own: what a terminal sends to our group it does not get.
+
+    pid: the child, or 0 for ourselves; both say it, so that it is true for each as soon as that one goes on.
+    """
+    try:
+        posix.setpgid(pid, pid)
+    except OSError:  # it has executed its program, or has ended: it said so itself before that
+        return
+
+
+def leave_terminal() -> None:
+    """Ctrl-C ends who is in the foreground, and that one tells us; no program of ours can type on its terminal.
+
+    The session stays the same.
+    """
+    set_apart(0)
+    try:
+        terminal = posix.open(b"/dev/tty", posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC)
+    except OSError:  # there is none, as under every supervisor
+        return
+    import fcntl
+    import termios
+
+    try:
+        fcntl.ioctl(terminal, termios.TIOCNOTTY)
+    except OSError:
+        return
+    finally:
+        posix.close(terminal)
+
+
+def execute_found(argv: list[bytes], environment: dict[bytes, bytes]) -> "NoReturn":
+    """Become the program that argv[0] names, searched as execvp does it: by $PATH, and a script without #! is sh's.
+
+    Errors: OSError; FileNotFoundError also where it is not in $PATH: one of the current directory is not meant.
+    """
+    path = find(argv[0], environment.get(b"PATH", DEFAULT_PATH))
+    if b"/" not in path:
+        raise FileNotFoundError(errno.ENOENT, "not in PATH")
+    try:
+        execute(path, argv, environment)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+    posix.execve(SHELL, [SHELL, path, *argv[1:]], environment)
 
 
 def find(name: bytes, search: bytes) -> bytes:
@@ -124,6 +175,47 @@ def wait(pid: int) -> Ending:
             continue
 
 
+def lead_group() -> None:
+    """In a child: be the first of a process group of one's own, which end_group() can end as a whole."""
+    posix.setpgid(0, 0)
+
+
+def wait_for_leader(pid: int, seconds: int) -> Ending | None:
+    """Wait for this child, which leads its group; after so many seconds the whole group is killed.
+
+    seconds: 0 for ever.  Result: None if the time was over; then it may take the kernel a while to end the child (one
+    that hangs in a dead file system), and nobody waits for that.
+    """
+    try:
+        try:
+            if seconds:
+                signals.alarm(seconds, _time_is_over)
+            posix.waitid(posix.P_PID, pid, posix.WEXITED | posix.WNOWAIT)  # its number stays its own, to be killed by
+        finally:
+            signals.alarm(0, None)
+    except _TimeIsOver:
+        end_group(pid)
+        found, status = posix.waitpid(pid, posix.WNOHANG)
+        return Ending(status) if found and posix.WIFEXITED(status) else None  # it may have ended in this very moment
+    return wait(pid)
+
+
+class _TimeIsOver(Exception):
+    pass
+
+
+def _time_is_over(_: int) -> None:
+    raise _TimeIsOver
+
+
+def end_group(leader: int) -> None:
+    """Kill a process group.  leader: a child of ours that has not been waited for."""
+    try:
+        posix.killpg(leader, signals.SIGKILL)
+    except OSError:  # all have ended; or it is no group yet
+        kill(leader, signals.SIGKILL)
+
+
 def reap() -> "tuple[int, Ending] | None":
     """One child that has ended, without waiting; None if there is none."""
     try:
@@ -139,6 +231,17 @@ def kill(pid: int, number: int) -> None:
         posix.kill(pid, number)
     except ProcessLookupError:
         return
+
+
+def exists(pid: int) -> bool:
+    """Whether there is a process of this number, whosever it is.  pid: > 0."""
+    try:
+        posix.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def environment() -> dict[bytes, bytes]:

@@ -3,8 +3,9 @@
 A resident child becomes its user once, for good, has closed every descriptor it inherited, and gets its work as one
 packet (a request, and descriptors beside it) on a socket of its own; it answers with one packet. Between two pieces of
 work it is put back into the state that an exec would have given: working directory, umask, environment, signals,
-alarm, descriptors. A busy child is never given a second piece of work: another one is forked. Only the parent ends a
-child, by closing its socket, after a short idle time.
+alarm, descriptors; a child whose resource limits have been changed takes no more work. A busy child is never given a
+second piece of work: another one is forked. The parent ends a child that was idle for a short time, or that spoke
+unasked: it closes the socket, and kills it, because its user may have stopped it.
 
 To the parent a child's answers are hostile bytes: it may have been taken over by the user it became.
 With system/process the only file that forks.
@@ -16,7 +17,7 @@ import errno
 import gc
 import posix
 
-from qmailpy.system import descriptors, identity, process, signals, title
+from qmailpy.system import clock, descriptors, identity, limits, process, signals, title
 from qmailpy.verdict import EXIT, TEMP, Die
 
 TYPE_CHECKING = False
@@ -32,28 +33,45 @@ PACKET_LIMIT = 128 << 10  # bytes of a request or answer; a socket's default buf
 IDLE = 5.0  # seconds that a child without work is kept
 _SOCKET_FD = 3  # where a child keeps its socket: the first number after its standard descriptors
 
+_RIGHTS = _socket.CMSG_SPACE(4 * array.array("i").itemsize)  # bytes: room for four descriptors
+
+# what a piece of work leaves open has a number below this: the kernel gives the lowest, and no work has 200 files open.
+# Asking for the highest one would cost five calls of the kernel
+_NUMBERS = 256
+
 
 class Kind:
     """What a child is: who it becomes, what it runs.
 
     key: children of equal key are interchangeable; work(request) -> answer runs in the child, with the descriptors
-    that came with the request on 0, 1, ...; cwd: where it stands before each piece of work.
+    that came with the request on 0, 1, ...; cwd: where it stands before each piece of work; before: called once in a
+    new child, with no descriptor of its parent's, just before it stops being who its parent is.
     """
 
-    __slots__ = ("cwd", "gid", "key", "name", "uid", "work")
+    __slots__ = ("before", "cwd", "gid", "key", "name", "uid", "work")
 
-    def __init__(self, key: tuple[object, ...], name: str, uid: int, gid: int, cwd: bytes, work: "Work") -> None:
+    def __init__(
+        self,
+        key: tuple[object, ...],
+        name: str,
+        uid: int,
+        gid: int,
+        cwd: bytes,
+        work: "Work",
+        before: "Callable[[], None]" = lambda: None,
+    ) -> None:
         """name: for ps."""
         self.key, self.name, self.uid, self.gid, self.cwd, self.work = key, name, uid, gid, cwd, work
+        self.before = before
 
 
 class _Child:
-    __slots__ = ("done", "key", "pid", "socket", "timer")
+    __slots__ = ("done", "key", "pid", "since", "socket")
 
     def __init__(self, key: tuple[object, ...], pid: int, socket: _socket.socket) -> None:
         self.key, self.pid, self.socket = key, pid, socket
         self.done: Done | None = None
-        self.timer: Timer | None = None
+        self.since = 0.0  # when it became idle
 
 
 class Crew:
@@ -68,30 +86,37 @@ class Crew:
         self._idle: dict[tuple[object, ...], list[_Child]] = {}
         self._all: dict[int, _Child] = {}
         self._idle_count = 0
+        self._sweeping: Timer | None = None  # one for all: a timer for each answer would cost more than the rest here
         self._most_idle = most_idle
         self._buffer = bytearray(PACKET_LIMIT)  # one for all: a new one for each answer would cost two mmaps
 
-    def give(self, kind: Kind, request: bytes, passed: list[int], done: "Done") -> None:
+    def give(self, kind: Kind, request: bytes, passed: list[int], done: "Done") -> int:
         """One piece of work, to an idle child of this kind or a new one.
 
         done(answer) comes later; None: the child died, or answered nonsense.  The caller still owns the
-        descriptors in passed and may close them at once.
+        descriptors in passed and may close them at once.  Result: the child's pid, for abandon().
         Errors: OSError where no child can be had (fork, descriptors) or the request is too large.
         """
         waiting = self._idle.get(kind.key)
         while waiting:
             child = waiting.pop()
             self._idle_count -= 1
-            if child.timer is not None:
-                child.timer.cancel()
-                child.timer = None
             if self._hand_over(child, request, passed, done):
-                return
+                return child.pid
             self._end(child)
         child = self._hire(kind)
         if not self._hand_over(child, request, passed, done):
             self._end(child)
             raise OSError(errno.EPIPE, "a new resident child is gone already")
+        return child.pid
+
+    def abandon(self, pid: int) -> None:
+        """End a child that is at work, and the process group that it leads; nobody hears of that work any more."""
+        child = self._all.get(pid)
+        if child is not None:
+            child.done = None
+            process.end_group(pid)
+            self._end(child)
 
     def _hand_over(self, child: _Child, request: bytes, passed: list[int], done: "Done") -> bool:
         if child.socket.fileno() < 0:
@@ -139,15 +164,25 @@ class Crew:
         if self._idle_count < self._most_idle:
             self._idle.setdefault(child.key, []).append(child)
             self._idle_count += 1
-            child.timer = self._loop.after(IDLE, lambda: self._dismiss(child))
+            child.since = clock.monotonic()
+            if self._sweeping is None:
+                self._sweeping = self._loop.after(IDLE, self._sweep)
         else:
             self._end(child)
         done(answer)
 
+    def _sweep(self) -> None:
+        """End those that have been idle for IDLE, and look again when the next one will have been."""
+        now = clock.monotonic()
+        idle = [child for waiting in self._idle.values() for child in waiting]
+        left = [child.since for child in idle if child.since + IDLE > now]
+        for child in idle:
+            if child.since + IDLE <= now:
+                self._dismiss(child)
+        self._sweeping = self._loop.after(min(left) + IDLE - now, self._sweep) if left else None
+
     def _dismiss(self, child: _Child) -> None:
         """End a child, whether it is waiting for work or not."""
-        if child.timer is not None:
-            child.timer.cancel()
         waiting = self._idle.get(child.key, [])
         if child in waiting:
             waiting.remove(child)
@@ -160,6 +195,8 @@ class Crew:
         if child.socket.fileno() >= 0:
             self._loop.forget(child.socket.fileno())
             child.socket.close()
+        if child.pid in self._all:  # nobody has waited for it yet, so the number is its own
+            process.kill(child.pid, signals.SIGKILL)
 
     def ended(self, pid: int, ending: process.Ending) -> bool:
         """Tell the crew that a process has ended.  Result: whether it was one of its own."""
@@ -188,17 +225,19 @@ def _live(kind: Kind, inherited: int, prepare: "Callable[[], None]") -> int:
     umask = posix.umask(0o077)
     posix.umask(umask)
     posix.chdir(kind.cwd)
+    kind.before()
     identity.become(kind.uid, kind.gid)
     title.set_title(kind.name)
     clean = process.environment()
+    kinds = limits.kinds()
+    most = limits.of_kinds(kinds)
     gc.freeze()
     buffer = bytearray(PACKET_LIMIT)
     while received := _receive(socket, buffer):
         request, passed = received
-        process.arrange(dict(enumerate(passed)))
-        for descriptor in passed:
-            if descriptor > _SOCKET_FD:
-                posix.close(descriptor)
+        for wanted, descriptor in enumerate(passed):  # all of them are above those that a child has
+            posix.dup2(descriptor, wanted)
+            posix.close(descriptor)
         try:
             answer = kind.work(request)
         except Die as death:
@@ -206,13 +245,18 @@ def _live(kind: Kind, inherited: int, prepare: "Callable[[], None]") -> int:
             answer = bytes((death.code,))
         finally:
             null = posix.open(b"/dev/null", posix.O_RDWR)
-            process.arrange({0: null, 1: null, 2: null})
-            process.close_above(_SOCKET_FD)
+            for standard in range(_SOCKET_FD):
+                posix.dup2(null, standard)
+            posix.closerange(_SOCKET_FD + 1, _NUMBERS)
             signals.as_for_a_new_program()
         posix.environ.clear()
         posix.environ.update(clean)
         posix.umask(umask)
         posix.chdir(kind.cwd)
+        if limits.of_kinds(kinds) != most:  # prlimit(2) by a program of its user; what is lowered stays so
+            socket.shutdown(_socket.SHUT_RD)  # before the answer: the parent must not think that it is idle now
+            socket.send(answer)
+            break
         socket.send(answer)
     return 0
 
@@ -221,7 +265,7 @@ def _receive(socket: _socket.socket, buffer: bytearray) -> tuple[bytes, list[int
     """The next request and its descriptors; None when the parent has closed the socket."""
     numbers = array.array("i")
     try:
-        length, controls, flags, _ = socket.recvmsg_into([buffer], _socket.CMSG_SPACE(4 * numbers.itemsize))
+        length, controls, flags, _ = socket.recvmsg_into([buffer], _RIGHTS)
     except OSError:
         return None
     for level, sort, content in controls:

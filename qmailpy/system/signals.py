@@ -20,6 +20,7 @@ SIGCHLD: int = _signal.SIGCHLD
 SIGUSR1: int = _signal.SIGUSR1
 SIGPIPE: int = _signal.SIGPIPE
 SIGXFSZ: int = _signal.SIGXFSZ
+SIGWINCH: int = _signal.SIGWINCH
 
 # what a terminal, a parent or a resource limit may send, and what must not end a submission (spec/02 3)
 NUISANCES: tuple[int, ...] = (
@@ -49,6 +50,11 @@ def default(*numbers: int) -> None:
         _signal.signal(number, _signal.SIG_DFL)
 
 
+def is_ignored(number: int) -> bool:
+    """Whether this signal is ignored, as whoever started us may have wished."""
+    return bool(_signal.getsignal(number) == _signal.SIG_IGN)
+
+
 def catch(number: int, handler: "Callable[[int], None]") -> None:
     """Call handler(number) between two byte codes when the signal comes."""
     _signal.signal(number, lambda caught, _frame: handler(caught))
@@ -58,7 +64,9 @@ def as_for_a_new_program() -> None:
     """All default, nothing blocked, no alarm: call it in a child before an exec."""
     _signal.set_wakeup_fd(-1)
     _signal.setitimer(_signal.ITIMER_REAL, 0)
-    default(*_CATCHABLE, *_PYTHON_IGNORES)
+    for number in (*_CATCHABLE, *_PYTHON_IGNORES):
+        if _signal.getsignal(number) != _signal.SIG_DFL:  # the interpreter remembers; the kernel would have to be asked
+            default(number)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
 
 
@@ -80,3 +88,13 @@ def alarm(seconds: float, handler: "Callable[[int], None] | None") -> None:
 def wake_by(descriptor: int) -> None:
     """Every caught signal also writes one byte here (non-blocking), so that a poll ends."""
     _signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+
+
+def await_for(number: int, seconds: float) -> None:
+    """Wait so long, or until this signal comes; it has been block()ed."""
+    _signal.sigtimedwait([number], seconds)
+
+
+def block(number: int) -> None:
+    """Keep this signal waiting until it is asked for."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [number])

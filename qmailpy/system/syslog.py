@@ -39,11 +39,15 @@ class Syslog:
         self._patience = patience
         self._socket: _socket.socket | None = None
         self._stream = False
+        self._dated, self._header = (-1, 0), b""  # of the last line: its priority and second
         self._hopeful = True  # the last line got through, so waiting a moment for the next one is worth it
 
     def send(self, priority: int, text: bytes) -> bool:
         """Hand one line over.  text: no LF, no NUL.  Result: whether the log daemon has it.  Errors: none."""
-        message = header(priority, self._facility, self._ident, clock.now()) + text
+        now = clock.now()
+        if self._dated != (priority, now):  # a busy log has many lines in a second
+            self._dated, self._header = (priority, now), header(priority, self._facility, self._ident, now)
+        message = self._header + text
         got_through = self._try(message)
         if not got_through and self._socket is None:  # it was restarted: once more, on its new socket
             got_through = self._try(message)
@@ -55,7 +59,7 @@ class Syslog:
             return False
         connection = self._socket
         assert connection is not None
-        deadline = clock.monotonic() + (self._patience if self._hopeful else 0.0)
+        deadline = 0.0
         left = memoryview(message + b"\0" if self._stream else message)
         while left:
             try:
@@ -66,6 +70,7 @@ class Syslog:
                 if error.errno not in (errno.EAGAIN, errno.ENOBUFS):
                     self.close()
                     return False
+                deadline = deadline or clock.monotonic() + (self._patience if self._hopeful else 0.0)
                 if not _writable(connection, deadline - clock.monotonic()):
                     if self._stream and len(left) <= len(message):
                         self.close()  # half a message went out: nothing may follow it on this stream

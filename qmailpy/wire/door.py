@@ -6,6 +6,7 @@ is its letter, a 32-bit big-endian length, the content. An empty 'm' or 'e' keep
 Server to client, once a message, perhaps before it is complete: exit code of spec/02 (one byte), qp (64 bits),
 length of a text (16 bits), the text (for code 82: begins with D or Z; else a sentence for the caller's fd 2).
 After an answer that came before its 'E' the server hangs up. It also hangs up on who is silent for IDLE seconds.
+Who speaks as LIST says nothing else, and gets a List: frames 'm' with pieces of a text, one 'M'; or an answer.
 A file in drop/ holds the client's bytes for one message. Both ends are here.
 """
 
@@ -13,6 +14,7 @@ from qmailpy.wire import envelope
 
 MAGIC = b"qmailpy-door-1\n"
 ONE_MESSAGE, RESIDENT = b"1", b"r"  # who speaks: qp is its pid / a serial of the door
+LIST = b"l"  # who only wants a list of his messages in the queue; also the letter of the frame that stands for it
 PIECE_LIMIT = 65536  # bytes of a frame's content
 ENVELOPE_LIMIT = 64 << 20  # bytes; two million addresses of usual length
 DEFAULT_BYTES = 1 << 30  # bytes of a message where control/queuebytes says nothing
@@ -44,7 +46,7 @@ def too_large() -> Refusal:
 
 
 def greeting(speaker: bytes) -> bytes:
-    """The first bytes of a connection.  speaker: ONE_MESSAGE or RESIDENT."""
+    """The first bytes of a connection.  speaker: ONE_MESSAGE, RESIDENT or LIST."""
     return MAGIC + speaker
 
 
@@ -86,6 +88,38 @@ def decode_answer(received: bytes) -> tuple[Answer, int] | None:
     return Answer(received[0], qp, text), _ANSWER_HEAD + length
 
 
+class List:
+    """The text that who speaks as LIST gets."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        """text: lines, each with its LF."""
+        self.text = text
+
+    def encode(self) -> bytes:
+        """The server's bytes."""
+        return frames(b"m", self.text) + frame(b"M")
+
+
+def decode_list(received: bytes) -> "List | Answer | None":
+    """What the server says to LIST, once all of it has come; None before.  Errors: DoorError."""
+    if received[:1] not in b"mM":
+        decoded = decode_answer(received)
+        return None if decoded is None else decoded[0]
+    pieces: list[bytes] = []
+    at = 0
+    while len(received) >= at + _HEAD:
+        letter, start = received[at : at + 1], at + _HEAD
+        at = start + int.from_bytes(received[at + 1 : start], "big")
+        if letter == b"M" and at == start:
+            return List(b"".join(pieces))
+        if letter != b"m" or at > start + PIECE_LIMIT:
+            raise DoorError("malformed frame")
+        pieces.append(received[start:at])
+    return None
+
+
 class FrameReader:
     """The server's ear: greeting, then frames, in whatever pieces they come.
 
@@ -102,18 +136,31 @@ class FrameReader:
 
     @property
     def size(self) -> int:
-        """Bytes heard that have not been taken out."""
-        return len(self._rest) - self._at
+        """Bytes that are held."""
+        return len(self._rest)
+
+    @property
+    def is_between(self) -> bool:
+        """Whether everything heard has been taken out."""
+        return self._at == len(self._rest)
 
     def feed(self, piece: bytes) -> None:
         """More bytes."""
         self._rest = self._rest[self._at :] + piece
         self._at = 0
 
+    def forget(self) -> None:
+        """Hold no longer what has been taken out."""
+        if self._at:
+            self._rest = self._rest[self._at :]
+            self._at = 0
+
     def next(self) -> tuple[bytes, bytes] | None:
         """The next frame, as (letter, content); None if it is not complete.  Errors: DoorError."""
         if not self.speaker and not self._hear_greeting():
             return None
+        if self.speaker == LIST:
+            return LIST, b""
         start = self._at + _HEAD
         if len(self._rest) < start:
             return None
@@ -133,7 +180,7 @@ class FrameReader:
         if len(self._rest) < length:
             return False
         speaker = self._rest[len(MAGIC) : length]
-        if speaker not in (ONE_MESSAGE, RESIDENT):
+        if speaker not in (ONE_MESSAGE, RESIDENT, LIST):
             raise DoorError("unknown speaker")
         self.speaker, self._at = speaker, length
         return True
@@ -176,9 +223,9 @@ class Incoming:
         """Bytes of envelope that are held."""
         return self._envelope.size
 
-    def records(self) -> bytes:
-        """The envelope's records, once done."""
-        return self._envelope.records()
+    def records(self) -> bytearray:
+        """The envelope's records, once done; to be asked for once."""
+        return self._envelope.give()
 
     def _hear(self, content: bytes) -> None:
         self._heard += len(content)

@@ -11,6 +11,14 @@ END = b".\r\n"  # after a complete line: the end of data
 _END_LINE = b"\r\n.\r\n"
 
 
+def stored_lines(piece: bytes) -> bytes:
+    """A piece of a message whose lines end with CR LF, from a program on this machine, with lines as they are stored.
+
+    Only for what was never on a wire: there is no end in it to be found, and every other CR stays.
+    """
+    return piece.replace(b"\r\n", b"\n")
+
+
 class Encoder:
     """A stored message, in pieces of any size, as the bytes after DATA's reply.
 

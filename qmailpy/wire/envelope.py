@@ -102,6 +102,13 @@ class Reader:
             raise EnvelopeError(CUT_OFF_EXIT)
         return bytes(self._kept)
 
+    def give(self) -> bytearray:
+        """As records(), the very bytes: an envelope may be 64 MB, and is held once.  The reader has nothing then."""
+        if not self.done:
+            raise EnvelopeError(CUT_OFF_EXIT)
+        kept, self._kept = self._kept, bytearray()
+        return kept
+
     def result(self) -> Envelope:
         """The envelope, once done.  Errors: EnvelopeError(54) where it was cut off."""
         sender, *recipients = self.records()[:-1].split(b"\0")
@@ -130,7 +137,12 @@ class Todo:
 
 def encode_todo(uid: int, pid: int, records: bytes) -> bytes:
     """The content of intd/N (spec/02 4).  records: F sender NUL {T recipient NUL}*, as Reader gives them."""
-    return b"u%d\0p%d\0%s" % (uid, pid, records)
+    return todo_head(uid, pid) + records
+
+
+def todo_head(uid: int, pid: int) -> bytes:
+    """What stands before the records."""
+    return b"u%d\0p%d\0" % (uid, pid)
 
 
 def decode_todo(content: bytes) -> Todo | None:

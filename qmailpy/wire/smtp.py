@@ -1,13 +1,23 @@
-"""The client's side of an SMTP dialogue: a table of steps, bytes in, bytes out, no I/O (RFC 5321 3.3, 4.3.2).
+"""The client's side of an SMTP dialogue: a table of steps, bytes in, bytes out, no I/O (RFC 5321, 3207, 4954, 2920).
 
-The client hears what the server says and says what is to be sent; at the step BODY the message is wanted
-(wire/dots encodes it). What the end means for the mail is not decided here but in rules/report.
-Used by remote/session.
+The client hears what the server says and says what is to be sent. Twice it needs somebody: at the step TLS, who makes
+the connection secret and calls secured(), and at the step BODY, who gives the message (wire/dots encodes it). What the
+end means for the mail is not decided here but in rules/report.  Used by remote/session.
 """
 
+from qmailpy.wire import sasl, smtp_offers
+from qmailpy.wire.lmtp import Content
+from qmailpy.wire.smtp_login import Login as Login  # noqa: PLC0414 - its name for those who make a Client
+from qmailpy.wire.smtp_login import LoginDialogue
+from qmailpy.wire.smtp_offers import Offers
 from qmailpy.wire.smtp_reply import Reply, ReplyError, ReplyReader
 
-GREETING, HELO, MAIL, RCPT, DATA, BODY, DOT, DONE = "greeting", "HELO", "MAIL", "RCPT", "DATA", "body", "dot", "done"
+GREETING, EHLO, HELO, STARTTLS, TLS, AUTH = "greeting", "EHLO", "HELO", "STARTTLS", "TLS", "AUTH"
+MAIL, RCPT, DATA, BODY, DOT, DONE = "MAIL", "RCPT", "DATA", "body", "dot", "done"
+
+NEVER, MAY, MUST, AT_ONCE = range(4)  # when the connection becomes TLS
+QUIT, CANCEL = b"QUIT\r\n", b"*\r\n"
+QUESTION = 334  # to AUTH
 
 
 class Step:
@@ -23,8 +33,12 @@ class Step:
 # DATA: only a 3xx invites the message, everywhere else only a 2xx is a yes. qmail took 2xx and 3xx for
 # the same; after a server that is one reply behind, that reads the message as commands or loses it.
 TABLE = {
-    GREETING: Step(range(220, 221), HELO),
+    GREETING: Step(range(220, 221), EHLO),
+    EHLO: Step(range(250, 251), MAIL),  # or STARTTLS, or AUTH; HELO after a 5xx, where neither is wanted
     HELO: Step(range(250, 251), MAIL),
+    STARTTLS: Step(range(220, 221), TLS),  # MAIL after anything else, where TLS is only welcome
+    TLS: Step(range(0), EHLO),  # not by a reply, but by secured(); GREETING where TLS is there from the first byte
+    AUTH: Step(range(235, 236), MAIL),  # 334 is a question
     MAIL: Step(range(200, 300), RCPT),
     RCPT: Step(range(200, 300), RCPT),  # DATA after the last one
     DATA: Step(range(300, 400), BODY),
@@ -32,28 +46,49 @@ TABLE = {
     DOT: Step(range(200, 300), DONE),
 }
 
+NO_TLS = b"it does not offer TLS, which its route asks for"
+EARLY = b"it said more than it may before TLS"
+
 
 class Client:
     """One dialogue: one message to one server.
 
     step: where it stands; answers: to the recipients, in order, as far as they came; final: the reply that decided,
     None if none did; nonsense: what the server said instead of a reply, None if it spoke SMTP;
-    failed_at: the step that did not succeed, "" if all did.
+    failed_at: the step that did not succeed, "" if all did; trouble: at STARTTLS and AUTH, why there is no final reply;
+    security: TLS in words, empty without it; whole: all recipients or none.
     """
 
-    __slots__ = ("_reader", "_recipients", "_words", "answers", "failed_at", "final", "nonsense", "step")
+    __slots__ = (
+        *("_ahead", "_content", "_login", "_offers", "_reader", "_recipients", "_safe", "_tls", "_words"),
+        *("answers", "failed_at", "final", "nonsense", "security", "step", "trouble", "whole"),
+    )
 
-    def __init__(self, name: bytes, sender: bytes, recipients: list[bytes]) -> None:
-        """name: ours, for HELO; addresses as they stand in commands.  None of them has CR, LF or NUL."""
+    def __init__(
+        self,
+        name: bytes,
+        sender: bytes,
+        recipients: list[bytes],
+        *,
+        tls: int = MAY,
+        login: Login | None = None,
+        content: Content | None = None,
+        whole: bool = False,
+    ) -> None:
+        """name: ours, for EHLO; addresses as they stand in commands.  None of them has CR, LF or NUL."""
         assert not any(byte in word for word in (name, sender, *recipients) for byte in b"\r\n\0")
         self._words = {HELO: name, MAIL: sender}
-        self._recipients = recipients
-        self._reader = ReplyReader()
-        self.step = GREETING
+        self._recipients, self._content = recipients, content
+        self._tls, self.whole = tls, whole
+        self._login = LoginDialogue(login) if login else None
+        self._reader, self._offers = ReplyReader(), Offers()
+        self._safe = self._ahead = False
+        self.step = TLS if tls == AT_ONCE else GREETING
         self.answers: list[Reply] = []
         self.final: Reply | None = None
         self.nonsense: bytes | None = None
         self.failed_at = ""
+        self.trouble = self.security = b""
 
     @property
     def dot_sent(self) -> bool:
@@ -63,12 +98,11 @@ class Client:
     def hear(self, piece: bytes) -> bytes:
         """More of what the server says.  Result: what to send; empty while nothing is to be said."""
         self._reader.feed(piece)
-        while self.step not in (BODY, DONE):
+        while self.step not in (TLS, BODY, DONE):
             try:
                 reply = self._reader.next()
             except ReplyError as error:
-                self.nonsense = error.text
-                self._end(self.step, None)
+                self._end_in_nonsense(error.text)
                 break
             if reply is None:
                 break
@@ -77,38 +111,128 @@ class Client:
                 return words
         return b""
 
+    def secured(self, security: bytes, *, proven: bool) -> bytes:
+        """TLS is there: what was said before means nothing any more (RFC 3207 4.2).  Result: what to send.
+
+        security: TLS in words; proven: whether the server is the one that it should be.
+        """
+        assert self.step == TLS
+        self._reader, self._offers = ReplyReader(), Offers()
+        self.security, self._safe = security, proven
+        self.step = GREETING if self._tls == AT_ONCE else EHLO
+        return self._command()
+
     def _judge(self, reply: Reply) -> bytes:
         step = TABLE[self.step]
         good = reply.code in step.good
         if self.step == RCPT:
-            self.answers.append(reply)
+            self.answers.append(self._told(reply))
             return self._after_recipient()
-        if not good:
+        if self.step == AUTH and self._login and (good or reply.code == QUESTION):
+            return self._after_login(self._login, reply)
+        if not good and not self._may_go_on(reply):
             return self._end(self.step, reply)
+        if self.step == EHLO:
+            return self._after_ehlo(reply if good else None)
+        if self.step == STARTTLS and not good:
+            return self._go_to(MAIL)
+        if self.step == STARTTLS and self._reader.pending:
+            return self._give_up(STARTTLS, EARLY)
         if step.next == DONE:
             return self._end("", reply)
-        self.step = step.next
-        return self._command()
+        return self._go_to(step.next)
+
+    def _may_go_on(self, reply: Reply) -> bool:
+        """After a no: to EHLO from a server that is old, to STARTTLS where TLS was only welcome."""
+        if self.step == EHLO:
+            return reply.code >= 500
+        return self.step == STARTTLS and self._tls == MAY and reply.code != 421
+
+    def _after_ehlo(self, reply: Reply | None) -> bytes:
+        """reply: None where it was refused."""
+        self._offers = Offers(reply.text) if reply else Offers()
+        if not self.security and self._tls in (MAY, MUST):
+            if b"STARTTLS" in self._offers:
+                return self._go_to(STARTTLS)
+            if self._tls == MUST:
+                return self._give_up(STARTTLS, NO_TLS)
+        if self._login is not None:
+            return self._log_in(self._login)
+        return self._go_to(MAIL if reply else HELO)
+
+    def _log_in(self, login: LoginDialogue) -> bytes:
+        self.step = AUTH
+        try:
+            return login.begin(self._offers.parameters(b"AUTH"), safe=self._safe)
+        except sasl.SaslError as error:
+            return self._give_up(AUTH, error.text)
+
+    def _after_login(self, login: LoginDialogue, reply: Reply) -> bytes:
+        """A question, or yes."""
+        try:
+            if reply.code == QUESTION:
+                return login.respond(reply)
+            login.require_done()
+        except sasl.SaslError as error:
+            return (CANCEL if reply.code == QUESTION else b"") + self._give_up(AUTH, error.text)
+        return self._go_to(MAIL)
+
+    def _masked(self, text: bytes) -> bytes:
+        """The server's words for the report: without what is secret."""
+        return self._login.masked(text) if self._login else text
+
+    def _told(self, reply: Reply) -> Reply:
+        return Reply(reply.code, self._masked(reply.text))
 
     def _after_recipient(self) -> bytes:
         if len(self.answers) == len(self._recipients):
-            if not any(is_yes(answer) for answer in self.answers):
+            yes = [is_yes(answer) for answer in self.answers]
+            if not (all(yes) if self.whole else any(yes)):
                 return self._end(RCPT, None)
             self.step = DATA
+            return b"" if self._ahead and not self.whole else self._command()
+        return b"" if self._ahead else self._command()
+
+    def _go_to(self, step: str) -> bytes:
+        self.step = step
         return self._command()
 
     def _command(self) -> bytes:
-        if self.step == HELO:
-            return b"HELO %s\r\n" % self._words[HELO]
+        """What the step that we stand at begins with; nothing where it was sent ahead (RFC 2920)."""
+        if self.step in (EHLO, HELO):
+            return b"%s %s\r\n" % (self.step.encode(), self._words[HELO])
+        if self.step == STARTTLS:
+            return b"STARTTLS\r\n"
         if self.step == MAIL:
-            return b"MAIL FROM:<%s>\r\n" % self._words[MAIL]
-        if self.step == RCPT:
-            return b"RCPT TO:<%s>\r\n" % self._recipients[len(self.answers)]
+            self._ahead = b"PIPELINING" in self._offers
+            sender = self._words[MAIL]
+            more = smtp_offers.of_message(self._offers, self._content, [sender, *self._recipients])
+            command = b"MAIL FROM:<%s>%s\r\n" % (sender, more)
+            return command + self._all_ahead() if self._ahead else command
+        if self.step == RCPT and not self._ahead:
+            return self._rcpt(self._recipients[len(self.answers)])
         return b"DATA\r\n" if self.step == DATA else b""
 
+    def _all_ahead(self) -> bytes:
+        """Every RCPT, and DATA; but not where one refusal means that there is no DATA."""
+        return b"".join(map(self._rcpt, self._recipients)) + (b"" if self.whole else b"DATA\r\n")
+
+    @staticmethod
+    def _rcpt(recipient: bytes) -> bytes:
+        return b"RCPT TO:<%s>\r\n" % recipient
+
     def _end(self, failed_at: str, reply: Reply | None) -> bytes:
-        self.step, self.failed_at, self.final = DONE, failed_at, reply
-        return b"QUIT\r\n"
+        self.step, self.failed_at = DONE, failed_at
+        self.final = self._told(reply) if reply else None
+        return QUIT
+
+    def _give_up(self, failed_at: str, trouble: bytes) -> bytes:
+        self.trouble = trouble
+        return self._end(failed_at, None)
+
+    def _end_in_nonsense(self, text: bytes) -> None:
+        self.nonsense = self._masked(text)
+        self._end(self.step, None)
 
     def body_given(self) -> None:
         """The body and its end are being sent now: from here on the server may have the message.
@@ -131,14 +255,12 @@ class Client:
         try:
             reply = self._reader.next()
         except ReplyError as error:
-            self.nonsense = error.text
-            self._end(BODY, None)
+            self._end_in_nonsense(error.text)
             return
         if reply is None:
             return
         if reply.code < 400:
-            self.nonsense = reply.text
-            self._end(BODY, None)
+            self._end_in_nonsense(reply.text)
         else:
             self._end(DOT, reply)
 

@@ -8,14 +8,15 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
 
 import pytest
 
 from qmailpy.disk.home import Home
 from qmailpy.disk.queue import cleaning
 from qmailpy.disk.queue.paths import Paths
+from tests.crash import disk_model
 from tests.queue_support import INTERPRETER, LIBRARY, is_empty, litter, new_home, queued
+from tests.support import write
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 
@@ -31,7 +32,7 @@ def home(tmp_path: object) -> str:
 
 def enter(home: str, *options: str) -> bytes:
     """Enter one message under strace.  Result: what was said."""
-    command = [INTERPRETER, "-IS", "-B", DRIVER, LIBRARY, home, *options]
+    command = [INTERPRETER, "-IS", "-B", DRIVER, LIBRARY, home, "1", *options]
     return subprocess.run(command, capture_output=True, check=False).stdout
 
 
@@ -87,6 +88,12 @@ def test_killed_before_every_system_call(home: str, tmp_path: object) -> None:
     assert len(calls) > 20
 
 
+def normal(calls: list[str]) -> list[str]:
+    """The message's descriptor keeps its first name in a trace: it is mess/'s."""
+    temporary = re.compile(r"/queue/pid/[0-9.]+(?: \(deleted\))?>")
+    return [temporary.sub("/queue/mess/N>", text.replace(" (deleted)", "")) for text in calls]
+
+
 def is_at(text: str, call: str, path: str) -> bool:
     return text.startswith(call) and path in text
 
@@ -117,50 +124,29 @@ def test_everything_is_on_disk_before_the_answer_and_in_this_order(home: str, tm
         at = position(calls, call, path, at)
 
 
-# A model of a disk that keeps only what was fsynced (spec/12 2.3): what would be there after a power cut at the answer
+# What would be there after a power cut at the answer
 
 
-def durable_names(calls: Iterable[str]) -> set[str]:
-    """Folders of queue/ whose new names, and files whose bytes, are on disk when the last call is made."""
-    pending: dict[str, set[str]] = {}  # what an fsync of this path would keep
-    kept: set[str] = set()
-    for text in calls:
-        paths = re.findall(r"/queue/([a-z]+(?:/[^\"> ]*)?)", text)
-        if text.startswith(("link", "linkat")) and len(paths) == 2:
-            folder = paths[1].rpartition("/")[0]
-            pending.setdefault(folder, set()).add("name in " + folder.partition("/")[0])
-        elif text.startswith("write(") and paths:
-            pending.setdefault(paths[0], set()).add("bytes of " + paths[0].partition("/")[0])
-            kept.discard("bytes of " + paths[0].partition("/")[0])
-        elif text.startswith("fsync(") and paths:
-            kept |= pending.pop(paths[0], set())
+def kept_at_the_answer(home: str, log: str) -> set[str]:
+    """What the disk has of the one message that was traced to this file."""
+    [message] = queued(home)
+    [kept] = disk_model.replay(log, lambda call: [str(message.number)] if call.startswith("write(1") else None).values()
     return kept
 
 
-ALL = {"name in mess", "bytes of mess", "bytes of intd", "name in todo"}
-
-
-def normal(calls: list[str]) -> list[str]:
-    """The message's descriptor keeps its first name in a trace: it is mess/'s."""
-    temporary = re.compile(r"/queue/pid/[0-9.]+(?: \(deleted\))?>")
-    return [temporary.sub("/queue/mess/N>", text.replace(" (deleted)", "")) for text in calls]
-
-
 def test_a_power_cut_at_the_answer_loses_nothing(home: str, tmp_path: object) -> None:
-    calls = normal(trace(home, f"{tmp_path}/log"))
-    answer = position(calls, "write(1", "accepted")
-    assert durable_names(calls[:answer]) == ALL
+    trace(home, f"{tmp_path}/log")
+    assert kept_at_the_answer(home, f"{tmp_path}/log") == disk_model.PARTS
 
 
 def test_the_order_of_stock_qmail_fails_the_same_test(home: str, tmp_path: object) -> None:
-    calls = normal(trace(home, f"{tmp_path}/log"))
-    answer = position(calls, "write(1", "accepted")
-    stock = [
-        text
-        for text in calls[:answer]
-        if not (text.startswith("fsync(") and re.search(r"/queue/(todo|mess/[0-9]+)>", text))
-    ]
-    assert durable_names(stock) == {"bytes of mess", "bytes of intd"}
+    """Which fsyncs no directory."""
+    calls, log = trace(home, f"{tmp_path}/log"), f"{tmp_path}/log"
+    write(log, "".join(text + "\n" for text in calls if not re.match(r"fsync\(.*/queue/todo>", text)))
+    assert kept_at_the_answer(home, log) == disk_model.BEFORE_ITS_NAME
+    write(log, "".join(text + "\n" for text in calls if not re.match(r"fsync\(.*/queue/mess/[0-9]+>", text)))
+    with pytest.raises(AssertionError, match="may be all that a power cut leaves"):
+        kept_at_the_answer(home, log)
 
 
 # which call fails (the Nth of its kind), the exit code, whether the message must not be taken back

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,14 @@ def test_killed_before_any_call_an_mbox_keeps_what_it_had(joe: Joe) -> None:
         assert joe.file("Mailbox").startswith(OLD), f"killed before {line}"
         if run.done.out:
             assert joe.file("Mailbox").endswith(MAIL + b"\n"), f"killed before {line}"
+
+
+def test_a_killed_deliverys_dot_lock_holds_the_next_one_up_for_no_moment(joe: Joe) -> None:
+    fresh(joe, "./Mailbox\n")
+    assert traced(joe, "fsync:signal=KILL:when=1").done.code in (-9, 137)
+    assert os.path.exists(f"{joe.home}/Mailbox.lock")
+    begun = time.monotonic()
+    assert joe.run(joe.argv()).code == 0
+    assert time.monotonic() - begun < 20, "it would wait 30 s for a lock, and then be deferred"
+    assert joe.file("Mailbox").endswith(MAIL + b"\n")
+    assert not os.path.exists(f"{joe.home}/Mailbox.lock")

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.neighbours import needs
 from tests.support import CHECKOUT, bare_home, is_running, read, wait_for, write
 
 FORWARD = "|dot-forward .forward\n"
@@ -145,10 +146,42 @@ def test_an_init_script_knows_that_qmail_died(init: InitScript) -> None:
     init("start")
     pid = init.pid
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "its end")
+    wait_for(lambda: not is_running(pid), "its end")
     assert init("status")[0] == 1
     assert init("start")[0] == 0
     assert init("stop")[0] == 0
+
+
+@pytest.mark.parametrize("proc", ["/proc/", "/nonexistent/"])
+def test_an_init_script_takes_a_zombie_for_dead(init: InitScript, proc: str) -> None:
+    """Where pid 1 waits for nobody, what has ended stays in the table of processes; and not every system has /proc."""
+    if proc != "/proc/":
+        needs("ps")
+        write(init.path, read(init.path).replace(b"/proc/", proc.encode()), 0o755)
+    zombie = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        write(init.pid_file, f"{zombie.pid}\n")
+        assert init("status") == (1, f"qmail is dead, but {init.pid_file} exists\n")
+        assert init("reload")[0] == 7
+        assert init("stop") == (0, "qmail is not running\n")
+        write(init.pid_file, f"{os.getpid()}\n")
+        assert init("status") == (0, f"qmail is running, pid {os.getpid()}\n")
+    finally:
+        zombie.wait()
+
+
+def test_an_init_script_stops_what_nobody_waits_for(init: InitScript) -> None:
+    """The stand-in is our own child, and we look away until the script has seen it end."""
+    child = subprocess.Popen([f"{init.home}/bin/qmail-start"], start_new_session=True)
+    try:
+        wait_for(lambda: os.path.exists(init.signals), "its start")
+        write(init.pid_file, f"{child.pid}\n")
+        assert init("stop") == (0, "Stopping qmail: running deliveries may end first\n")
+        assert not os.path.exists(init.pid_file)
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_an_unknown_word_is_usage(init: InitScript) -> None:

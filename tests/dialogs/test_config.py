@@ -82,6 +82,21 @@ def test_config_fast_says_and_writes_five_files(home: str) -> None:
     }
 
 
+def test_config_fast_writes_all_files_whoever_stops_reading(home: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [f"{home}/bin/config-fast", "mx.sales.example.org"],
+        env={"QMAILHOME": home},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"mx.sales.example.org\n" in read(f"{home}/control/rcpthosts")
+
+
 def test_config_fast_adds_to_lists_and_replaces_lines(home: str) -> None:
     fast(home, "old.example.org")
     fast(home, "new.example.com")

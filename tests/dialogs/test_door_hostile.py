@@ -179,6 +179,46 @@ def test_an_envelope_without_end_is_refused(home: str, door: Door) -> None:
     still_open(home, door)
 
 
+def most_memory(pid: int) -> int:
+    """Bytes that this process has ever had in memory."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) << 10
+
+
+def test_a_large_envelope_is_in_memory_once(home: str, door: Door) -> None:
+    recipients = (b"T" + b"b" * 998 + b"\0") * 65
+    assert queue(home) == (0, b"")
+    before = most_memory(door.process.pid)
+    connection = say(home, HELLO + wire.frame(b"M") + wire.frame(b"e", b"Fa\0"))
+    for _ in range(900):  # 58 MB
+        connection.sendall(wire.frame(b"e", recipients))
+    connection.sendall(wire.frame(b"e", b"\0") + wire.frame(b"E"))
+    reply = answer(connection)
+    connection.close()
+    assert reply is not None
+    assert reply.code == 0
+    # once, and what a growing piece of memory has to spare
+    assert most_memory(door.process.pid) - before < 1.5 * 900 * len(recipients)
+    assert len(accepted(home)) == 2
+
+
+def test_messages_that_come_together_share_their_way_to_the_disk(home: str, door: Door) -> None:
+    """Many at once, one of them gone before its answer: each is accepted or not for itself."""
+    callers = [call(home) for _ in range(40)]
+    for caller in callers:
+        caller.sendall(conversation(MESSAGE))
+    callers.pop().close()
+    for caller in callers:
+        reply = answer(caller)
+        caller.close()
+        assert reply is not None
+        assert reply.code == 0
+    assert door.stop() == 0
+    assert len(queued(home)) in (39, 40)
+    assert litter(home) == []
+    check_legal(home)
+
+
 def test_thousands_of_tiny_frames_are_heard_and_hold_nobody_up(home: str, door: Door) -> None:
     tiny = wire.frame(b"m", b"x") * 200_000
     connection = call(home)

@@ -1,5 +1,6 @@
 """The door's life: one at a time, how it ends, how a new version takes over, and what a crash of it costs: nothing."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -45,6 +46,31 @@ def test_a_second_door_does_not_start(home: str) -> None:
             b"qmail-queued: fatal: another qmail-queued is running: it holds %s\n" % f"{home}/bin/../door/lock".encode()
         )
         second.stop()
+        assert queue(home)[0] == 0
+
+
+@pytest.mark.parametrize("word", ["service", "standby"])
+def test_a_service_and_qmail_starts_own_door_wait_for_each_other(home: str, word: str) -> None:
+    """A supervisor may start both at the same moment: whoever comes second is the next one."""
+    with open_door(home) as first:
+        second = Door(home, arguments=[word])
+        said = f"qmail-queued: another one is running: it holds {home}/bin/../door/lock; waiting for its end\n"
+        if word == "service":  # the other one would say it into qmail-send's log
+            wait_for(lambda: read(second.log) == said.encode(), "the second one to wait")
+        first.stop()
+        second.wait()
+        assert queue(home)[0] == 0
+        assert read(second.log) in (said.encode(), b"")
+        second.process.terminate()
+        assert wait_for_exit(second.process) == 0
+        second.stop()
+
+
+def test_who_waits_for_the_door_ends_with_its_starter(home: str) -> None:
+    with open_door(home):
+        second = Door(home, arguments=["standby"])
+        assert second.stop() == 0
+        assert read(second.log) == b""
         assert queue(home)[0] == 0
 
 
@@ -253,6 +279,26 @@ def test_a_new_version_that_does_not_run_leaves_the_old_one_open(home: str, old:
     assert len(queued(home)) == 2
     old.process.send_signal(signal.SIGTERM)
     assert wait_for_exit(old.process) == 0
+
+
+def test_messages_that_wait_for_the_disk_while_a_new_version_does_not_run_enter_once(home: str) -> None:
+    """The fork that finishes the conversations takes them in; who stays must not do it too."""
+    with open_door(home, settings="server._CHORES = 0.001") as old:
+        os.chmod(f"{home}/bin/qmail-queued", 0o644)
+        old.process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: read(f"/proc/{old.process.pid}/stat").rpartition(b")")[2].split()[0] == b"T", "it to stand")
+        switch_version(home)
+        with contextlib.ExitStack() as stack:
+            callers = [stack.enter_context(call(home)) for _ in range(5)]
+            for caller in callers:
+                caller.sendall(conversation())
+            old.process.send_signal(signal.SIGCONT)  # in one turn it hears them and finds the new version
+            replies = [answer(caller) for caller in callers]
+        assert [reply is not None and reply.code for reply in replies] == [0] * 5
+        wait_for(lambda: b"unable to run the new version" in read(old.log), "the log line")
+        wait_for(lambda: not descendants(old.process.pid), "the fork to end")
+        assert old.stop() == 0  # and so is everything that it had begun
+    assert len(queued(home)) == 5
 
 
 def test_a_program_in_our_place_is_not_told_our_private_words(home: str, old: Door) -> None:

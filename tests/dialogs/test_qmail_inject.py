@@ -195,7 +195,7 @@ def test_a_message_of_which_the_rest_cannot_be_read_is_not_queued(home: str, que
 
 def test_nobody_reading_the_print_is_no_traceback(home: str) -> None:
     done = run(home, "qmail-inject", "-n", message=SAMPLE, prefix=("/bin/sh", "-c", 'exec "$@" > /dev/full', "sh"))
-    assert (done.code, done.err) == (111, b"qmail-inject: fatal: write error\n")
+    assert (done.code, done.err) == (111, b"qmail-inject: fatal: unable to write: out of disk space\n")
 
 
 @pytest.mark.slow

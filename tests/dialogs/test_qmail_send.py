@@ -346,6 +346,27 @@ def test_a_delivery_that_takes_two_seconds_is_written_down(start: Start, store: 
     gone(store)
 
 
+def test_a_delivered_message_stays_accepted_while_what_was_written_cannot_be_removed(
+    start: Start, store: Store
+) -> None:
+    """Else the next start would find info/N without a message, and without todo/N that tells what it is."""
+    number = store.put([LOCAL])
+    sender = start()
+    command = sender.local.command()
+    path = os.fsdecode(store.paths.split(b"local", number))
+    os.mkdir(path)  # can be neither removed nor written
+    sender.log.wait("warning", words=f"unable to unlink local/{number % 23}/{number}")
+    after = sender.log.count()
+    sender.local.report(command.slot, b"K")
+    sender.log.wait("warning", words=f"unable to unlink local/{number % 23}/{number}", after=after)
+    assert sender.term() == 0
+    assert "todo" in store.state(number)
+    assert not any(line.kind == "end" for line in sender.log.lines)
+    os.rmdir(path)
+    start().local.serve()  # a second time: it could not be kept that there was a first
+    gone(store)
+
+
 def test_a_failure_is_written_down_before_it_bounces(start: Start, store: Store, tmp_path: Path) -> None:
     refusing = RecordingQueue(f"{tmp_path}/bounces", code=53)
     sender = start(environment=refusing.environment)
@@ -736,6 +757,19 @@ def test_a_term_during_the_start_is_heard(home: str) -> None:
         assert sender.term() in (0, 111)
 
 
+def test_a_term_before_anything_else_is_heard(home: str, store: Store) -> None:
+    """Whoever blocks it while he starts us finds it kept: we start, begin nothing, and leave in order."""
+    store.put([LOCAL])
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        sender = Sender(home)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    with sender:
+        assert sender.term() == 0
+        assert [line.kind for line in sender.log.lines if line.kind != "status"] == ["exiting"]
+
+
 def caught(pid: int, number: int) -> bool:
     with open(f"/proc/{pid}/status") as file:
         mask = next(line for line in file if line.startswith("SigCgt")).split()[1]
@@ -844,6 +878,7 @@ def test_a_message_whose_file_is_gone_is_said_and_not_tried(start: Start, store:
     sender = start()
     sender.log.wait("warning", words=f"unable to stat mess/3/{number}; will try again later")
     assert sender.local.is_quiet()
+    assert sum(line.kind == "warning" for line in sender.log.lines) == 1
 
 
 # a full queue

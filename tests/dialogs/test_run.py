@@ -103,7 +103,7 @@ def test_a_second_start_finds_its_queue_again(checkout: str) -> None:
     user = os.stat(f"{checkout}/var/qmail").st_uid
     done = subprocess.run(  # nobody is there to deliver: it waits in drop/ or, through root's own way, in the queue
         [f"{checkout}/var/qmail/bin/sendmail", "-i", "-oi", "root@localhost"],
-        input=b"Subject: while it was down\n\nx\n",
+        input=b"Subject: Hello from make run\n\nOf another time.\n",
         user=user if os.geteuid() == 0 else None,
         check=False,
     )
@@ -111,6 +111,9 @@ def test_a_second_start_finds_its_queue_again(checkout: str) -> None:
     with contextlib.closing(Run(checkout)) as run:
         run.wait_for("It runs.")
         wait_for(lambda: run.text().count("log: end msg") >= 2, "the message of the time before", 60)
+        shown = run.text().partition("Delivered: ")[2].partition("It runs.")[0]
+        assert "Of another time." not in shown  # what it shows is the very message that it sent
+        assert shown.count("    Message-ID: <") == 1
         run.interrupt(signal.SIGINT)
 
 
@@ -125,7 +128,21 @@ def test_two_at_once_are_refused(checkout: str) -> None:
             check=False,
         )
         assert second.returncode == 1
-        assert b"run: fatal: another make run is at work" in second.stdout
+        words = f"run: fatal: another make run is at work in {run.home}: pid {run.process.pid}\n"
+        assert words in second.stdout.decode()
+        run.interrupt(signal.SIGTERM)
+
+
+def test_the_daemons_end_with_a_make_run_that_is_killed(checkout: str) -> None:
+    """They are idle: no line of the log comes that could not be written."""
+    with contextlib.closing(Run(checkout)) as run:
+        run.wait_for("It runs.")
+        assert leftovers.processes([run.home]) != []
+        run.process.kill()
+        run.process.wait()
+        wait_for(lambda: not leftovers.processes([run.home]), "the end of all daemons")
+    with contextlib.closing(Run(checkout)) as run:
+        run.wait_for("It runs.")
         run.interrupt(signal.SIGTERM)
 
 

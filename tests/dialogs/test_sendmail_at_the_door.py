@@ -1,6 +1,7 @@
 """sendmail and qmail-inject with no queue program between them and the real door, in one process and exec'ed."""
 
 import os
+import signal
 import subprocess
 import time
 
@@ -113,3 +114,61 @@ def test_a_slow_writer_of_a_large_message_does_not_lose_the_door(home: str) -> N
             assert wait_for_exit(sender) == 0
         [message] = queued(home)
     assert message.body.endswith(b"xend\n")
+
+
+NEPAL = "import os, time; os.environ['TZ'] = 'XXX-5:45'; time.tzset()"
+
+
+def test_date_and_received_are_in_local_time_where_the_control_file_says_so(home: str, way: dict[str, str]) -> None:
+    def dates() -> tuple[bool, bool]:
+        done = run(home, "sendmail", "joe", message=b"\n", environment={"TZ": "XXX8", **way})
+        assert (done.code, done.err) == (0, b"")
+        [message] = queued(home)
+        for name in ("todo", "intd", f"mess/{message.number % 23}"):
+            os.unlink(f"{home}/queue/{name}/{message.number}")
+        received, _, rest = message.content.partition(b"\n")
+        date = rest.partition(b"\n")[0]
+        zones = [line.rpartition(b" ")[2] for line in (received, date)]
+        assert zones[0] in (b"-0000", b"+0545")
+        assert zones[1] in (b"-0000", b"-0800")
+        return zones[0] != b"-0000", zones[1] != b"-0000"
+
+    with open_door(home, settings=NEPAL) as door:
+        assert dates() == (False, False)
+        write(f"{home}/control/localtime", "1\n")
+        assert dates() == (False, True)  # qmail-queued has not heard of it yet
+        door.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: dates() == (True, True), "local time in Received")
+        write(f"{home}/control/localtime", "0\n")
+        assert dates() == (True, False)
+
+
+def test_others_see_public_addresses_and_local_mail_stays_local(home: str, way: dict[str, str]) -> None:
+    write(f"{home}/control/generic", "# public addresses\njoe:joe.doe@example.com\nroot:it@example.com\n")
+    write(f"{home}/control/masquerade", "header example.com\nenvelope bounces@example.com\n")
+    message = b"From: Ann <ann>\nTo: root, Joe <joe>\nReply-To: x@example.net\nSubject: s\n\nroot@mail.example.com\n"
+    with open_door(home):
+        assert run(home, "sendmail", "-t", message=message, environment=way).code == 0
+        assert run(home, "sendmail", "-f", "ann", "root", message=b"\n", environment=way).code == 0
+        assert run(home, "sendmail", "-f", "<>", "root", message=b"\n", environment=way).code == 0
+        found = {message.todo.sender: message for message in queued(home)}
+    assert sorted(found) == [b"", b"bounces@example.com", b"joe.doe@example.com"]
+    first = found[b"joe.doe@example.com"]
+    assert first.todo.recipients == [b"joe@mail.example.com", b"root@mail.example.com"]
+    assert fields_of(first.body)[2:] == [
+        b"From: Ann <ann@example.com>",
+        b"To: it@example.com, Joe <joe.doe@example.com>",
+        b"Reply-To: x@example.net",
+        b"Subject: s",
+    ]
+    assert first.body.endswith(b"\n\nroot@mail.example.com\n")
+    assert b"\nFrom: ann@example.com\n" in found[b"bounces@example.com"].body
+
+
+def test_a_mistake_in_masquerading_sends_nothing(home: str, way: dict[str, str]) -> None:
+    write(f"{home}/control/generic", "joe joe.doe@example.com\n")
+    with open_door(home):
+        done = run(home, "sendmail", "joe", message=b"\n", environment=way)
+        text = b"control/generic or control/masquerade: not local:public: joe joe.doe@example.com\n"
+        assert (done.code, done.err) == (75, b"qmail-inject: fatal: " + text)
+        assert is_empty(home)

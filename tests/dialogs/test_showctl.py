@@ -1,11 +1,19 @@
 """qmail-showctl: every sentence, byte for byte."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
 
-from tests.support import bare_home, write
+from tests.support import CHECKOUT, bare_home, write
+
+PRINTING = (
+    ("qmail-showctl",),
+    ("qmail-qstat",),
+    ("qmail-inject", "-n"),
+    ("sendmail", "--help"),
+)
 
 DEFAULTS = """qmail home directory: {home}.
 user-ext delimiter: -.
@@ -127,6 +135,12 @@ def test_the_defaults(home: str) -> None:
         ("smtproutes", "a:b\n", "smtproutes: \nSMTP route: a:b\n"),
         ("virtualdomains", "a:\xe4\n", "virtualdomains: \nVirtual domain: a:??\n"),
         ("zebra", "", "\nzebra: I have no idea what this file does.\n"),
+        ("queuebytes", "7\n", "\nqueuebytes: Largest message that is taken into the queue is 7 bytes (0 for any).\n"),
+        ("queuebytes", "", "\nqueuebytes: (Default.) Largest message that is taken into the queue is 1073741824 bytes"),
+        ("helohost", "# me\nmx\n", "SMTP client HELO host name is # me.\nOops! line 1 begins with #, and that is the"),
+        ("timeoutconnect", "# s\n9\n", " 60 seconds.\nOops! line 1 does not begin with a digit: the file counts as "),
+        ("databytes", "5M\n", " 5 bytes.\nOops! only the digits at the beginning of line 1 count: 5.\n"),
+        ("smtproutes", "relay\n", "SMTP route: relay\nOops! line 1 has no colon and is ignored.\n"),
     ],
 )
 def test_a_value(home: str, name: str, content: str, words: str) -> None:
@@ -142,6 +156,47 @@ def test_the_database_of_more_hosts_is_compared_by_time(home: str) -> None:
     assert "morercpthosts.cdb: Oops! morercpthosts.cdb is older than morercpthosts.\n" in show(home)
     os.utime(f"{home}/control/morercpthosts.cdb", (2000, 2000))
     assert "morercpthosts.cdb: Modified recently enough; hopefully up to date.\n" in show(home)
+
+
+def test_a_domain_that_is_local_and_virtual_is_said(home: str) -> None:
+    write(f"{home}/control/locals", "a\nB\n")
+    write(f"{home}/control/virtualdomains", "b:joe\n")
+    words = "\nvirtualdomains: \nVirtual domain: b:joe\nOops! locals has b too, so its line here means nothing.\n"
+    assert words in show(home)
+
+
+def test_all_samples_together_leave_no_doubt(home: str) -> None:
+    for name in set(os.listdir(f"{CHECKOUT}/control/samples")) - {"README", "embedded"}:
+        shutil.copy(f"{CHECKOUT}/control/samples/{name}", f"{home}/control/{name}")
+    text = show(home)
+    lines = [line for line in text.splitlines() if "#" in line or ("Oops!" in line and "morercpthosts.cdb" not in line)]
+    assert lines == []
+    assert "no idea" not in text
+
+
+def test_whoever_has_read_enough_ends_it_in_silence(home: str) -> None:
+    """Qmail-showctl | head -1, and every other program that prints: the pipe's other end is closed before it writes."""
+    for words in PRINTING:
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(
+            [f"{home}/bin/{words[0]}", *words[1:]],
+            env={"QMAILHOME": home},
+            input=b"To: joe\n\n",
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (111, b""), words
+
+
+def test_a_full_disk_under_the_output_is_one_line(home: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [f"{home}/bin/qmail-showctl"], env={"QMAILHOME": home}, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (111, b"qmail-showctl: fatal: unable to write: out of disk space\n")
 
 
 def test_a_file_that_cannot_be_read_is_said(home: str) -> None:

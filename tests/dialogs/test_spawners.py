@@ -1,75 +1,17 @@
 """qmail-lspawn and qmail-rspawn with the test in qmail-send's place at their pipes (spec/03 2-7)."""
 
 import os
-import subprocess
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from qmailpy.wire.delivery import NARROW, WIDE, Command, Report, ReportReader
-from tests.places import identity, name_of
-from tests.support import NOBODY, PATH, bare_home, give, wait_for_exit, wait_for_files, write
-
-MESSAGE = b"Received: (qmail 1 invoked by uid 1); 21 Nov 2026 02:27:41 -0000\nSubject: hello\n\nHello.\n"
-
-
-class Spawner:
-    """A spawner under test, in a bare embedded home of an ordinary user."""
-
-    def __init__(self, home: str, program: str, *arguments: str, **extra: str) -> None:
-        self.home = home
-        self.uid = NOBODY if os.geteuid() == 0 else os.geteuid()
-        self.user = name_of(self.uid)
-        gid = NOBODY if os.geteuid() == 0 else os.getegid()
-        if os.geteuid() == 0:
-            give(home, self.uid, gid)
-        self.wide = "wide" in arguments
-        self.reader = ReportReader(wide=self.wide)
-        self.reports: list[Report] = []
-        self.process = subprocess.Popen(
-            [f"{home}/bin/{program}", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={"PATH": f"{home}/bin:{PATH}", "QMAILHOME": home, **extra},
-            bufsize=0,
-            **identity(self.uid, gid),
-        )
-
-    def ask(self, slot: int, recipient: bytes, message: bytes, sender: bytes = b"s@x.example") -> None:
-        assert self.process.stdin is not None
-        command = Command(slot, message, sender, recipient)
-        self.process.stdin.write(command.encode(WIDE if self.wide else NARROW))
-
-    def hear(self, count: int) -> list[Report]:
-        """So many reports, in the order of their slots."""
-        assert self.process.stdout is not None
-        while len(self.reports) < count:
-            piece = os.read(self.process.stdout.fileno(), 65536)
-            assert piece, "the spawner has ended"
-            self.reports.extend(self.reader.feed(piece))
-        return sorted(self.reports, key=lambda report: report.slot)
-
-    def announcement(self) -> int | None:
-        assert self.process.stdout is not None
-        while self.reader.announced is None:
-            piece = os.read(self.process.stdout.fileno(), 65536)
-            assert piece, "the spawner has ended"
-            self.reports.extend(self.reader.feed(piece))
-        return self.reader.announced
-
-    def end(self) -> int:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        code = wait_for_exit(self.process)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
-
-
-def queued(home: str, content: bytes = MESSAGE, number: int = 457) -> bytes:
-    """A message in mess/; its path for a command."""
-    write(f"{home}/queue/mess/{number % 23}/{number}", content)
-    return b"%d/%d" % (number % 23, number)
+from qmailpy.wire.delivery import NARROW, Command
+from tests.remote_support import Line, Peer, replies
+from tests.spawn_support import MESSAGE, Spawner, new_home, queued
+from tests.support import NOBODY, PATIENCE, is_running, read, wait_for, wait_for_files, write
 
 
 @pytest.fixture(params=[{}, {"QMAILEXEC": "1"}], ids=["resident", "exec"])
@@ -79,15 +21,8 @@ def environment(request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 @pytest.fixture
-def home(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("spawn")
-    for parent in (folder, *folder.parents):
-        if os.stat(parent).st_uid == os.geteuid() and str(parent).startswith("/var/tmp/"):
-            parent.chmod(0o711)
-    home = bare_home(str(folder / "home"))
-    for name in ("tmp", "new", "cur"):
-        os.makedirs(f"{home}/home/Maildir/{name}")
-    return home
+def home(tmp_path: Path) -> str:
+    return new_home(tmp_path)
 
 
 @pytest.fixture
@@ -100,11 +35,7 @@ def spawn() -> Iterator[Callable[..., Spawner]]:
 
     yield start
     for each in started:
-        each.process.kill()
-        each.process.wait()
-        for pipe in (each.process.stdin, each.process.stdout):
-            if pipe is not None:
-                pipe.close()
+        each.kill()
 
 
 def test_lspawn_announces_its_limit_and_leaves_at_the_end_of_commands(spawn: Callable[..., Spawner], home: str) -> None:
@@ -330,3 +261,71 @@ def test_a_child_that_floods_its_report_is_cut_short(
     assert report.letter == b"K"
     assert report.text == b"x" * 2966 + b"\nError report too long, sorry.\n"
     assert spawner.end() == 0
+
+
+# qmail-rspawn
+
+
+def route_to(home: str, peer: Peer) -> None:
+    write(f"{home}/control/smtproutes", f":127.0.0.1:{peer.port}\n")
+
+
+def worker_of(spawner: Spawner) -> int:
+    """The pid of qmail-rspawn's worker."""
+    path = f"/proc/{spawner.process.pid}/task/{spawner.process.pid}/children"
+    return int(wait_for(lambda: read(path).split(), "the worker")[0])
+
+
+def test_a_worker_that_does_not_answer_any_more_is_replaced(spawn: Callable[..., Spawner], home: str) -> None:
+    message = queued(home)
+    spawner = spawn(home, "qmail-rspawn", settings="qmail_rspawn.BEAT = 0.2")
+    called, go_on = threading.Event(), threading.Event()
+
+    def slow(line: Line) -> None:
+        called.set()
+        go_on.wait(PATIENCE)
+        line.hear_all()
+
+    with Peer(slow) as peer, Peer(replies()) as good:
+        route_to(home, peer)
+        spawner.ask(0, b"to@there.example", message)
+        assert called.wait(PATIENCE)
+        worker = worker_of(spawner)
+        os.kill(worker, signal.SIGSTOP)
+        (report,) = spawner.hear(1)
+        assert report.letter + report.text == (
+            b"Zqmail-remote did not answer any more and was ended. Possible duplicate! (#4.4.2)\n"
+        )
+        wait_for(lambda: not is_running(worker), "the worker's end")
+        go_on.set()
+        route_to(home, good)
+        spawner.ask(0, b"to@there.example", message)
+        assert spawner.hear(2)[1].letter == b"K"
+    assert spawner.end() == 0
+
+
+def test_a_worker_that_only_waits_for_its_peer_is_left_alone(spawn: Callable[..., Spawner], home: str) -> None:
+    message = queued(home)
+    spawner = spawn(home, "qmail-rspawn", settings="qmail_rspawn.BEAT, qmail_rspawn.BEATS = 0.05, 60")
+    go_on = threading.Event()
+
+    def slow(line: Line) -> None:
+        go_on.wait(PATIENCE)
+        replies()(line)
+
+    with Peer(slow) as peer:
+        route_to(home, peer)
+        spawner.ask(0, b"to@there.example", message)
+        worker = worker_of(spawner)
+        # it has been asked, and has answered, more often than it may be silent
+        begun = switches(worker)
+        wait_for(lambda: switches(worker) > begun + 80, "eighty questions")
+        go_on.set()
+        assert spawner.hear(1)[0].letter == b"K"
+    assert spawner.end() == 0
+
+
+def switches(pid: int) -> int:
+    """How often a process has gone to sleep."""
+    lines = read(f"/proc/{pid}/status").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(b"voluntary_ctxt_switches")))

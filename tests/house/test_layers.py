@@ -17,7 +17,7 @@ ALLOWED = {
     "system": {"system", "verdict"},
     "verdict": set(),
 }
-THE_TABLE = "qmailpy.programs"  # the table of programs belongs to everybody above the skeletons
+THE_TABLE = "qmailpy.programs.table"
 THIRD_PARTY = {
     "dns": "qmailpy.system.dns",
     "setproctitle": "qmailpy.system.title",
@@ -43,13 +43,14 @@ def is_allowed(module: Module, name: str) -> bool:
     if name == "qmailpy.VERSION":
         return True
     if target == "programs":
-        is_the_table = name.removeprefix(THE_TABLE).count(".") <= 1 and not is_program(name)
-        return is_the_table and (module.layer == "programs" or module.layer in READS_THE_TABLE)
+        return not is_program(name) and (module.layer == "programs" or module.layer in READS_THE_TABLE)
     return target in ALLOWED.get(module.layer, set())
 
 
 def is_program(name: str) -> bool:
-    return any(module.name == name and module.name != THE_TABLE for module in modules())
+    """Whether this is a program's module, or something in one."""
+    parts = name.split(".")[:3]
+    return len(parts) == 3 and ".".join(parts) != THE_TABLE and any(one.name == ".".join(parts) for one in modules())
 
 
 def test_a_program_never_imports_a_program() -> None:

@@ -33,6 +33,17 @@ qmailpy.wire qmailpy.wire.door qmailpy.wire.envelope
 """
 ALLOWED = {"sendmail": INJECT + SENDMAIL + SUBMIT, "qmail-inject": INJECT + SUBMIT}
 OTHERS = ["qmail-queue", "qmail-local", "qmail-getpw", "maildirmake", "mailq", "newaliases"]
+OTHERS += ["qmail-aliases", "qmail-dotforward"]
+FOR_DOTQMAIL = {  # words with which each does what it is for
+    "forward": ["x@example.org"],
+    "bouncesaying": ["no", "true"],
+    "condredirect": ["x@example.org", "true"],
+    "except": ["true"],
+    "preline": ["true"],
+    "qsmhook": ["true"],
+    "qreceipt": ["joe@example.org"],
+    "qbiff": [],
+}
 
 
 def loaded(home: str, name: str, words: list[str], environment: dict[str, str], message: bytes) -> tuple[int, set[str]]:
@@ -67,3 +78,16 @@ def test_a_program_that_mail_runs_by_exec_loads_nothing_of_the_standard_library(
     _, found = loaded(home, name, [], {}, b"")
     assert f"qmailpy.programs.{name.replace('-', '_')}" in found
     assert {module for module in found if not module.startswith("qmailpy")} - set(BARE.split()) == set()
+
+
+@pytest.mark.parametrize("name", FOR_DOTQMAIL)
+def test_a_program_for_dotqmail_loads_nothing_of_the_standard_library(home: str, name: str, tmp_path: Path) -> None:
+    environment = dict(RecordingQueue(str(tmp_path / "queue")).environment)
+    environment |= dict.fromkeys(("SENDER", "NEWSENDER", "DTLINE", "RPLINE", "UFLINE", "LOCAL", "HOST"), "x")
+    message = b"Notice-Requested-Upon-Delivery-To: joe@example.org\n\n"
+    code, found = loaded(home, name, FOR_DOTQMAIL[name], environment, message)
+    assert code == {"bouncesaying": 100, "condredirect": 111, "except": 100}.get(
+        name, 0
+    )  # 111: a pipe has no beginning
+    assert {module for module in found if not module.startswith("qmailpy")} - set(BARE.split()) == set()
+    assert "qmailpy.rules.rfc822" not in found or name == "qreceipt"

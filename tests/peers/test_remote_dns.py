@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
@@ -171,6 +172,36 @@ def test_a_server_that_is_not_there_is_no_answer(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(dns, "ALL_TRIES", 0.5)
     with pytest.raises(dns.Soft):
         ask(f"127.0.0.1:{free_port()}", lambda resolver: resolver.a(b"b.example"))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "[::1]:{}"])
+def test_a_closed_port_is_no_answer_at_once(address: str) -> None:
+    """Not after the half minute that a silent server gets: the delivery would hold its slot for so long."""
+    begun = time.monotonic()
+    with pytest.raises(dns.Soft):
+        ask(address.format(free_port()), lambda resolver: resolver.a(b"b.example"))
+    assert time.monotonic() - begun < dns.ONE_TRY
+
+
+def test_a_closed_port_does_not_end_a_delivery_for_good(tmp_path: object) -> None:
+    said, tried = deliver(tmp_path, f"127.0.0.1:{free_port()}", b"nobody.example")
+    assert (said, tried) == (SOFT, [])
+
+
+def test_another_server_is_asked_when_one_is_closed(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = dns._resolver
+
+    def with_a_closed_one_first(server: bytes) -> object:
+        resolver = make(server)
+        resolver.nameservers = ["127.0.0.9", *resolver.nameservers]
+        return resolver
+
+    monkeypatch.setattr(dns, "_resolver", with_a_closed_one_first)
+    begun = time.monotonic()
+    assert ask(server, lambda resolver: resolver.a(b"b.example")) == [b"192.0.2.3"]
+    with pytest.raises(dns.Hard):
+        ask(server, lambda resolver: resolver.a(b"nobody.example"))
+    assert time.monotonic() - begun < dns.ONE_TRY
 
 
 def test_answers_are_remembered_and_errors_are_told_apart_again(server: str) -> None:

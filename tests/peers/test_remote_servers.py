@@ -1,7 +1,9 @@
 """Deliveries to SMTP servers that others wrote: aiosmtpd and Postfix's smtp-sink, by the program itself."""
 
 import asyncio
+import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.neighbours import Sink, is_answered, needs, smtp_sink, started
 from tests.remote_support import MESSAGE, Peer, Place, name_server, replies
-from tests.support import CHECKOUT, PATH, free_port, has_program, wait_for, wait_for_exit, write
+from tests.support import CHECKOUT, PATH, free_port, has_program, read, wait_for, wait_for_exit, write
+from tests.tls_support import Authority, Server
 
 aiosmtpd_controller = pytest.importorskip("aiosmtpd.controller", reason="needs aiosmtpd (pip)")
 
@@ -141,3 +145,135 @@ def test_asyncio_is_not_left_with_open_ends(place: Place, keep: tuple[Keep, int]
         assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
 
     asyncio.run(one_after_the_other())
+
+
+POSTFIX = """compatibility_level = 3.6
+myhostname = smtp.example.org
+mydestination =
+local_recipient_maps =
+alias_maps =
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+queue_directory = /var/spool/postfix
+data_directory = /var/lib/postfix
+maillog_file = /var/log/postfix.log
+relayhost = [127.0.0.1]:2525
+smtpd_tls_cert_file = {certificate}
+smtpd_tls_key_file = {key}
+smtpd_tls_auth_only = yes
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = /run/auth/socket
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+"""
+MASTER = """
+198.51.100.25:587 inet n - n - - smtpd
+  -o smtpd_tls_security_level=encrypt
+198.51.100.25:465 inet n - n - - smtpd
+  -o smtpd_tls_wrappermode=yes
+postlog unix-dgram n - n - 1 postlogd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+anvil unix - - n - 1 anvil
+smtp unix - - n - - smtp
+error unix - - n - - error
+tlsmgr unix - - n 1000? 1 tlsmgr
+"""
+DOVECOT = """
+base_dir = /run/dovecot
+log_path = /run/auth/log
+protocols =
+ssl = no
+auth_mechanisms = {mechanisms}
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN /run/auth/passwd
+}}
+userdb {{
+  driver = static
+  args = uid=65534 gid=65534 home=/nonexistent
+}}
+service auth {{
+  unix_listener /run/auth/socket {{
+    mode = 0666
+  }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def provider(server: Server, password: str, mechanisms: str) -> Iterator[Sink]:
+    """A mail provider at 198.51.100.25: Postfix's smtpd, logins by Dovecot; what it takes ends in a sink."""
+    needs("postfix", "dovecot", "smtp-sink")
+    os.makedirs("/run/auth", exist_ok=True)
+    write("/run/auth/passwd", f"joe:{{PLAIN}}{password}::::::\n")
+    write("/run/auth/dovecot.conf", DOVECOT.format(mechanisms=mechanisms))
+    write("/etc/postfix/main.cf", POSTFIX.format(certificate=server.certificate, key=server.key))
+    write("/etc/postfix/master.cf", MASTER)
+    make_spool("/var/spool/postfix")
+    os.makedirs("/var/lib/postfix", exist_ok=True)
+    shutil.chown("/var/lib/postfix", "postfix")
+    with (
+        smtp_sink("/run/sink", "127.0.0.1", 2525) as sink,
+        started(["dovecot", "-F", "-c", "/run/auth/dovecot.conf"]),
+        started(["/usr/lib/postfix/sbin/master", "-d"], env={"PATH": PATH, "MAIL_CONFIG": "/etc/postfix"}),
+    ):
+        wait_for(lambda: os.path.exists("/run/auth/socket"), "dovecot")
+        wait_for(lambda: all(is_answered("198.51.100.25", port) for port in (587, 465)), "postfix")
+        yield sink
+
+
+def log() -> str:
+    """What Postfix and Dovecot said."""
+    paths = ("/var/log/postfix.log", "/run/auth/log")
+    return "".join(read(path).decode(errors="replace") for path in paths if os.path.exists(path))
+
+
+def make_spool(path: str) -> None:
+    """Postfix's queue, as its own set-up makes it."""
+    os.makedirs(f"{path}/pid")
+    for name in ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved"):
+        os.makedirs(f"{path}/{name}", mode=0o700)
+        shutil.chown(f"{path}/{name}", "postfix")
+    for name, mode in (("maildrop", 0o1730), ("public", 0o2710)):
+        os.makedirs(f"{path}/{name}")
+        shutil.chown(f"{path}/{name}", "postfix", "postdrop")
+        os.chmod(f"{path}/{name}", mode)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("mechanisms", ["plain", "login", "cram-md5 plain", "plain login cram-md5 scram-sha-256"])
+def test_postfix_takes_mail_after_a_login(place: Place, tmp_path: object, mechanisms: str) -> None:
+    authority = Authority(f"{tmp_path}/authority")
+    server = authority.server("provider", "DNS:smtp.example.org,IP:198.51.100.25")
+    words = ("there.example", "from@here.example", "to@there.example")
+    password = "correct horse battery"  # a colon would end it in a passwd-file
+    write(f"{place.path}/control/embedded", "")
+
+    place.control("timeoutremote", "8")
+
+    def send(options: str, known: str = password) -> bytes:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{place.path}/control/smtpauth")
+        write(f"{place.path}/control/smtpauth", f"isp:joe:{known}\n", 0o600)
+        place.control("smtproutes", f":198.51.100.25:{options}")
+        return qmail_remote(place, *words, SSL_CERT_FILE=authority.certificate)
+
+    with provider(server, password, mechanisms) as sink:
+        for options in ("587 auth=isp", "465 tls=implicit auth=isp", f"587 auth=isp fingerprint={server.fingerprint}"):
+            report = send(options)
+            assert report.startswith(b"r"), (report, log())
+            assert report.startswith(b"r\0K198.51.100.25 accepted message.\nRemote host said: 250 2.0.0 Ok: queued as ")
+            assert report.endswith(b", certificate verified.\n\0")
+            assert b"Sent by TLSv1." in report
+        refused = send("587 auth=isp", "wrong")
+        assert b"but my login in control/smtpauth was refused; mail waits until one of us mends it.\n" in refused
+        assert refused.startswith(b"Z")
+        assert b"Remote host said: 535 5.7.8 " in refused
+        forgotten = send("587 tls=verify")
+        assert forgotten.startswith(b"h198.51.100.25 does not like recipient.\nRemote host said: 554 ")
+        assert len(sink.mail(3)) == 3

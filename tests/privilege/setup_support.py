@@ -13,8 +13,8 @@ def order(*arguments: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-P", "-B", SETUP, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
-    assert done.stderr == b"", done.stderr.decode()
-    return done.returncode, done.stdout.decode()
+    assert done.returncode or done.stderr == b"", done.stderr.decode()
+    return done.returncode, (done.stdout + done.stderr).decode()
 
 
 def faults(home: str = HOME) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.places import FORCED, Place, classic
+from tests.places import FORCED, Place, add_user, classic
 from tests.support import give, read, wait_for, write
 
 pytestmark = pytest.mark.root
@@ -158,10 +158,12 @@ def test_both_ways_show_the_same() -> None:
         os.rmdir(folder)
     for resident, executed in zip(seen["resident"], seen["exec"], strict=True):
         assert resident.program == executed.program
-        differences = {key for key in executed.process if executed.process[key] != resident.process[key]}
-        assert differences <= set(FORCED_DIFFERENCES), {
-            key: (resident.process[key], executed.process[key]) for key in differences
+        differences = {
+            key: (resident.process[key], executed.process[key])
+            for key in set(executed.process) - set(FORCED_DIFFERENCES)
+            if executed.process[key] != resident.process[key]
         }
+        assert differences == {}
         for number in (0, 1, 2):
             assert resident.process["descriptors"][number] == executed.process["descriptors"][number]  # type: ignore[index]
         assert len(resident.process["descriptors"]) == 4  # type: ignore[arg-type]
@@ -239,4 +241,28 @@ def test_root_never_gets_mail(place: Place) -> None:
     place.start()
     place.send("root")  # no .qmail-root in alias/
     assert place.log.wait("delivery").report == "Sorry,_no_mailbox_here_by_that_name._(#5.1.1)/"
+    place.stop()
+
+
+@pytest.mark.parametrize("program", ["kill -9 -1", "kill -9 0", "kill -9 $PPID", "kill -STOP $PPID & kill -9 -1"])
+def test_a_program_that_kills_all_it_may_harms_no_other_user(place: Place, program: str) -> None:
+    """Nor the daemons: another user's delivery that is under way, and the next one, succeed."""
+    sue = add_user("sue", 1900)
+    os.mkfifo("/home/sue/gate")
+    write("/home/sue/.qmail", "|read line < gate; echo hers\n")
+    give("/home/sue", sue, sue)
+    place.user_file(".qmail-bad", f"|{program}\n")
+    place.start()
+    place.send("sue")
+    starting = place.log.wait("starting", recipient=f"sue@{place.domain}")
+    place.send(f"{place.user}-bad")
+    bad = place.log.wait("starting", recipient=f"{place.user}-bad@{place.domain}")
+    assert place.log.wait("delivery", delivery=bad.delivery).outcome == "deferral"
+    with open("/home/sue/gate", "wb") as gate:
+        gate.write(b"go on\n")
+    hers = place.log.wait("delivery", delivery=starting.delivery)
+    assert (hers.outcome, hers.report) == ("success", "hers/did_0+0+1/")
+    before = place.log.count()
+    place.send(place.user)
+    assert place.log.wait("delivery", after=before).outcome == "success"
     place.stop()

@@ -10,7 +10,7 @@ import pytest
 
 from qmailpy.disk.layout import HOME as ENTRIES
 from qmailpy.disk.layout import QUEUE
-from qmailpy.programs import PROGRAMS
+from qmailpy.programs.table import PROGRAMS
 from tests.privilege.setup_support import HOME, faults, order
 from tests.support import CHECKOUT, NOBODY, read, run_setup, write
 

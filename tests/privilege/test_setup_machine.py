@@ -1,12 +1,14 @@
 """Setup and the rest of the machine: another mail system, the manual, somebody else's directories, DNS."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 
 import pytest
 
-from tests.places import add_user
+from qmailpy.install import around
+from tests.places import add_user, classic
 from tests.privilege.setup_support import HOME, order
 from tests.support import NOBODY, read, run_setup, write
 
@@ -22,6 +24,60 @@ def test_another_mail_systems_sendmail_is_named_and_left_alone() -> None:
     os.unlink("/usr/sbin/sendmail")
     os.symlink(f"{HOME}/bin/sendmail", "/usr/sbin/sendmail")
     assert "sendmail: /usr/sbin/sendmail is ours" in run_setup()
+
+
+def test_each_name_of_sendmail_needs_its_own_program() -> None:
+    """Postfix has mailq as a link to ../sbin/sendmail: if only that one becomes ours, mailq waits for a message."""
+    run_setup()
+    os.symlink(f"{HOME}/bin/sendmail", "/run/mailq")
+    (line,) = around.holders(HOME.encode(), (b"/run/mailq",))
+    assert line.startswith(f"/run/mailq is another program ({HOME}/bin/sendmail): it was left alone (INSTALL.md")
+    assert around.holders(HOME.encode(), (b"/run/newaliases",)) == [
+        f"/run/newaliases does not exist: ln -s {HOME}/bin/newaliases /run/newaliases"
+    ]
+
+
+def test_uninstall_says_what_leads_into_the_home_and_touches_none_of_it() -> None:
+    run_setup()
+    for path, target in (
+        ("/usr/sbin/sendmail", f"{HOME}/bin/sendmail"),
+        ("/etc/service/qmail", HOME),
+        ("/etc/service/door", f"{HOME}/boot/daemontools/qmail-queued"),
+        ("/etc/service/other", "/etc"),
+    ):
+        if os.path.lexists(path):
+            os.unlink(path)
+        os.symlink(target, path)
+    unit = write("/etc/systemd/system/qmail.service", f"[Service]\nExecStart={HOME}/bin/qmail-start ./Maildir/\n")
+    write("/etc/systemd/system/other.service", "[Service]\nExecStart=/var/qmailer/x\n")
+    code, text = order("--home", HOME, "--uninstall")
+    lines = [line.removeprefix("uninstall: ") for line in text.splitlines() if " rm /" in line]
+    assert (code, lines) == (
+        0,
+        [
+            f"/usr/sbin/sendmail leads to {HOME}/bin/sendmail: rm /usr/sbin/sendmail",
+            f"/etc/service/door leads to {HOME}/boot/daemontools/qmail-queued: rm /etc/service/door",
+            f"/etc/service/qmail leads to {HOME}: rm /etc/service/qmail",
+            f"{unit} names {HOME}: systemctl disable --now qmail.service; rm {unit}",
+        ],
+    )
+    assert os.path.islink("/usr/sbin/sendmail")
+    assert os.path.exists(unit)
+
+
+def test_uninstall_waits_until_the_system_is_stopped() -> None:
+    """Make uninstall beside running daemons once took their programs away without a word."""
+    with contextlib.closing(classic({})) as place:
+        place.start()
+        code, text = order("--home", HOME, "--uninstall")
+        assert code == 111
+        assert text.startswith(f"setup: fatal: qmail-send and qmail-queued: still running in {HOME}; stop it first")
+        assert text.count("\n") == 1
+        place.send("joe")
+        assert place.mail(1)
+        place.stop()
+        code, text = order("--home", HOME, "--uninstall")
+        assert code == 0, text
 
 
 def test_the_line_for_man_is_said_until_it_is_there() -> None:

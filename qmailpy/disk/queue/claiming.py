@@ -131,6 +131,25 @@ class Claiming:
         for path in (*(paths.split(name, number) for name in CHANNELS), paths.info(number), paths.bounce(number)):
             self._remove(path)
 
+    def orphan(self, number: int) -> None:
+        """There is info/N and no mess/N: a power cut has brought it back, or somebody has taken mess/N away.
+
+        A new message of this number must find nothing of it.
+        """
+        self.half.add(number)
+
+    def bury(self, number: int) -> None:
+        """Remove an orphan, unless it has its mess/N again, or has gone already."""
+        if number not in self.half:
+            return
+        try:
+            posix.stat(self._paths.mess(number))
+        except FileNotFoundError:
+            self.forget(number)
+            self.half.discard(number)
+        except OSError as error:
+            raise self._trouble("stat later", self._paths.mess(number), error) from None
+
     def gone(self, number: int) -> None:
         """todo/N has been removed: the message is in S5, or on its way out; its number may be another's soon."""
         self.half.discard(number)

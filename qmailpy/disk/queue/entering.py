@@ -16,6 +16,12 @@ from qmailpy.disk.queue.paths import Paths
 from qmailpy.system import descriptors
 from qmailpy.verdict import TEMP, Die, words
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Bytes = bytes | bytearray
+
 WRITE, QUEUE, PID, MESS, INTD, TODO = 53, 62, 63, 64, 65, 66  # exit codes
 UMASK = 0o033
 _MODE = 0o644
@@ -43,21 +49,27 @@ class Names:
 class Entering:
     """One message on its way in: begin, append any number of times, then commit or abandon."""
 
-    __slots__ = ("_descriptor", "_names", "_owner", "_paths", "_state", "number")
+    __slots__ = ("_descriptor", "_names", "_owner", "_paths", "_size", "_state", "number")
 
     def __init__(self, paths: Paths, names: Names, owner: int) -> None:
         """owner: the uid that queue/ must belong to (qmailq)."""
         self._paths, self._names, self._owner = paths, names, owner
         self._descriptor = -1
         self._state = _S1
+        self._size = 0  # bytes of the file that is open
         self.number = 0
+
+    @property
+    def todo(self) -> bytes:
+        """The directory that accept() makes a name in."""
+        return self._paths.folder(b"todo")
 
     @property
     def begun(self) -> bool:
         """Whether there is something that abandon() would take back."""
         return self._state in (_S2, _S3)
 
-    def begin(self, content: bytes) -> None:
+    def begin(self, *content: "Bytes") -> None:
         """S1 -> S2: mess/N, named by its own inode.  content: its first bytes, the Received line above all."""
         check_queue(self._paths, self._owner)
         temporary, self._descriptor = self._create()
@@ -73,29 +85,22 @@ class Entering:
         except OSError as error:
             self.abandon()
             raise _refusal(PID, b"remove", temporary, error) from None
-        self.append(content)
+        self.append(*content)
 
-    def append(self, content: bytes) -> None:
+    def append(self, *content: "Bytes") -> None:
         """More of the message."""
         try:
-            descriptors.write_all(self._descriptor, content)
+            descriptors.write_pieces_all(self._descriptor, content)
         except OSError as error:
             self.abandon()
             raise _refusal(WRITE, b"write", self._paths.mess(self.number), error) from None
+        self._size += sum(map(len, content))
 
-    def commit(self, todo: bytes) -> None:
+    def commit(self, *todo: "Bytes") -> None:
         """S2 -> S3 -> S4: when this returns, the message is ours whatever happens.  todo: content of todo/N."""
-        try:
-            self._keep_message()
-            self._write_envelope(todo)
-            self._accept()
-        except BaseException:
-            self.abandon()
-            raise
-        try:
-            durable.sync_directory(self._paths.folder(b"todo"))
-        except OSError as error:  # it may be lost in a power cut, or delivered: nothing can be taken back any more
-            raise _refusal(TODO, b"fsync", self._paths.folder(b"todo"), error) from None
+        (error,) = commit_together([(self, todo)])
+        if error is not None:
+            raise error
 
     def abandon(self) -> None:
         """Take back whatever was made: nothing remains, unless the message is accepted already."""
@@ -132,33 +137,48 @@ class Entering:
         except OSError as error:
             raise _refusal(MESS, b"create", path, error) from None
 
-    def _keep_message(self) -> None:
-        path = self._paths.mess(self.number)
+    # the steps of commit(), which several messages may take together
+
+    def start_writing(self) -> None:
+        """The next fsync will have less to do; it need not be told where this fails."""
+        durable.start_writing(self._descriptor, self._size)
+
+    def keep_message(self) -> None:
+        """The content of mess/N; its name is the directory's to keep."""
         try:
             durable.sync_file(self._descriptor)
         except OSError as error:
-            raise _refusal(WRITE, b"fsync", path, error) from None
+            raise _refusal(WRITE, b"fsync", self._paths.mess(self.number), error) from None
         self._close()
-        folder = self._paths.split_folder(b"mess", self.number)
-        try:
-            durable.sync_directory(folder)
-        except OSError as error:
-            raise _refusal(MESS, b"fsync", folder, error) from None
 
-    def _write_envelope(self, todo: bytes) -> None:
+    @property
+    def folder(self) -> bytes:
+        """Of mess/N: it must be fsynced between keep_message() and write_envelope()."""
+        return self._paths.split_folder(b"mess", self.number)
+
+    def write_envelope(self, todo: "Sequence[Bytes]") -> None:
+        """S2 -> S3."""
         path = self._paths.intd(self.number)
         try:
             self._descriptor = posix.open(path, _NEW, _MODE)
         except OSError as error:
             raise _refusal(INTD, b"create", path, error) from None
         self._state = _S3
+        self._size = sum(map(len, todo))
         try:
-            descriptors.write_all(self._descriptor, todo)
-            durable.sync_file(self._descriptor)
+            descriptors.write_pieces_all(self._descriptor, todo)
         except OSError as error:
             raise _refusal(WRITE, b"write", path, error) from None
 
-    def _accept(self) -> None:
+    def keep_envelope(self) -> None:
+        """The content of intd/N, which is to become todo/N."""
+        try:
+            durable.sync_file(self._descriptor)
+        except OSError as error:
+            raise _refusal(WRITE, b"write", self._paths.intd(self.number), error) from None
+
+    def accept(self) -> None:
+        """S3 -> S4, as soon as todo/ has been fsynced too."""
         intd, path = self._paths.intd(self.number), self._paths.todo(self.number)
         try:
             posix.link(intd, path)
@@ -177,6 +197,56 @@ class Entering:
                 posix.close(descriptor)
             except OSError:  # what had to be kept has been fsynced; the rest is taken back
                 return
+
+
+def commit_together(batch: "Sequence[tuple[Entering, Sequence[Bytes]]]") -> "list[BaseException | None]":
+    """What commit() does, for several messages of one queue step by step, each directory fsynced once for all of them.
+
+    The disk's journal then writes once what it would write for each. No message waits for another one's error.
+    Result: for each, what its commit() would raise, or None.
+    """
+    errors: list[BaseException | None] = [None] * len(batch)
+
+    def each(step: "Callable[[Entering, Sequence[Bytes]], None]") -> None:
+        for at, (entering, todo) in enumerate(batch):
+            if errors[at] is None:
+                try:
+                    step(entering, todo)
+                except BaseException as error:  # noqa: BLE001 - it is raised by whoever wants this message
+                    entering.abandon()
+                    errors[at] = error
+
+    each(lambda entering, _: entering.start_writing())
+    each(lambda entering, _: entering.keep_message())
+    folders = _Folders(MESS)
+    each(lambda entering, _: folders.sync(entering.folder))
+    each(lambda entering, todo: entering.write_envelope(todo))
+    each(lambda entering, _: entering.start_writing())
+    each(lambda entering, _: entering.keep_envelope())
+    each(lambda entering, _: entering.accept())
+    folders = _Folders(TODO)
+    # where this fails it may be lost in a power cut, or delivered: nothing can be taken back any more
+    each(lambda entering, _: folders.sync(entering.todo))
+    return errors
+
+
+class _Folders:
+    """Directories fsynced once each; whoever needs one gets its error."""
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+        self._synced: dict[bytes, OSError | None] = {}
+
+    def sync(self, folder: bytes) -> None:
+        if folder not in self._synced:
+            self._synced[folder] = None
+            try:
+                durable.sync_directory(folder)
+            except OSError as error:
+                self._synced[folder] = error
+        failure = self._synced[folder]
+        if failure is not None:
+            raise _refusal(self._code, b"fsync", folder, failure) from None
 
 
 def check_queue(paths: Paths, owner: int) -> None:

@@ -60,6 +60,11 @@ def numbers(paths: Paths, folder: bytes) -> "Iterator[int]":
                 yield number
 
 
+def arrivals(paths: Paths) -> "Iterator[int]":
+    """Every message that is at least being written, in no order.  Errors: Trouble "opendir"."""
+    return numbers(paths, b"mess")
+
+
 def todo_names(paths: Paths) -> set[bytes]:
     """What is in todo/, by name.  Errors: Trouble "opendir"."""
     try:
@@ -81,16 +86,23 @@ def count(paths: Paths) -> tuple[int, int]:
 def messages(paths: Paths) -> "Iterator[Message]":
     """Every message in S5.  Errors: Trouble "opendir"; those of one message are in its error."""
     for number in numbers(paths, b"info"):
-        message = Message(number)
-        try:
-            _fill(paths, message)
-        except FileNotFoundError:
-            continue  # finished just now
-        except Trouble as trouble:
-            message.error = trouble.error or OSError(errno.EINVAL, "a record makes no sense")
-        except OSError as error:
-            message.error = error
-        yield message
+        found = message(paths, number)
+        if found is not None:
+            yield found
+
+
+def message(paths: Paths, number: int) -> Message | None:
+    """This one; None if it has just been finished."""
+    found = Message(number)
+    try:
+        _fill(paths, found)
+    except FileNotFoundError:
+        return None
+    except Trouble as trouble:
+        found.error = trouble.error or OSError(errno.EINVAL, "a record makes no sense")
+    except OSError as error:
+        found.error = error
+    return found
 
 
 def _fill(paths: Paths, message: Message) -> None:

@@ -48,10 +48,14 @@ class Queue:
                 half.add(number)
                 continue
             try:
-                self._require(self._paths.mess(number))
-                yield number, (self.due(number, 0), self.due(number, 1))
+                yield number, self.both_due(number)
             except Trouble as trouble:
                 yield number, trouble
+
+    def both_due(self, number: int) -> tuple[int | None, int | None]:
+        """When each channel is to be tried again.  Errors: Trouble with FileNotFoundError where mess/N is gone."""
+        self._require(self._paths.mess(number))
+        return self.due(number, 0), self.due(number, 1)
 
     def due(self, number: int, channel: int) -> int | None:
         """When this channel is to be tried again; None where it is finished."""

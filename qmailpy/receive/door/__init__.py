@@ -3,5 +3,6 @@
 server     listening, chores, the end, handing over to a new version
 session    one caller's conversation
 admission  who may come in, and how much memory he may hold
+telling    who asks for a list of his messages
 taking     what was left in drop/ while the door was closed
 """

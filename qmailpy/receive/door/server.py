@@ -11,8 +11,10 @@ from qmailpy.disk import control
 from qmailpy.disk.home import Home
 from qmailpy.disk.queue.entering import Names
 from qmailpy.receive.door.admission import Admission
+from qmailpy.receive.door.committing import Committing
 from qmailpy.receive.door.session import Session
 from qmailpy.receive.door.taking import Taking
+from qmailpy.receive.door.telling import Telling
 from qmailpy.skeletons import renewal
 from qmailpy.system import clock, descriptors, door, identity, launcher, process, signals, title
 from qmailpy.system.loop import Loop
@@ -46,13 +48,15 @@ class Door:
         self.home, self.admission = home, admission
         self.loop = Loop()
         self.sessions: set[Session] = set()
-        self.largest = wire.DEFAULT_BYTES
+        self.largest, self.local_time = wire.DEFAULT_BYTES, False
         self._listener = listener
         self._lock, self._service = lock, service
         self._begin_counting()
         self._pool = self._new_pool()
         self._deferred: list[tuple[Job, Done]] | None = None  # jobs, while there is no pool
         self._taking = Taking(self)
+        self.committing = Committing(self)
+        self.telling = Telling(self.home)
         self._stopping = False  # nobody is let in any more
         self._bounded = False  # and those inside must be quick
         self._chores = 0
@@ -132,6 +136,7 @@ class Door:
     def _read_controls(self) -> None:
         try:
             self.largest = control.integer(self.home, "queuebytes", wire.DEFAULT_BYTES)
+            self.local_time = control.integer(self.home, "localtime", 0) > 0
         except Die as death:  # better with the old figure than closed
             self.log(b"warning: " + death.text)
 
@@ -264,6 +269,7 @@ class Door:
         for session in self.sessions:
             session.surrender()
         self.sessions.clear()
+        self.committing.surrender()
         self.admission.clear()
 
     def _finish_as_fork(self) -> int:
@@ -284,6 +290,7 @@ class Door:
             session.resume()
             if session.is_idle:
                 session.close()
+        self.committing.resume()
         self._taking.is_running = False
         self.loop.after(_CHORES, self._do_chores)
         return self._serve()

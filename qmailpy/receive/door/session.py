@@ -7,7 +7,7 @@ meanwhile it is not read, so that nobody can fill our memory. A caller who goes 
 import _socket
 
 from qmailpy.disk.layout import DEATH
-from qmailpy.skeletons.entry import Entry
+from qmailpy.skeletons.entry import Entry, reason
 from qmailpy.system import clock, descriptors
 from qmailpy.verdict import Die
 from qmailpy.wire import door as wire
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from qmailpy.system.door import Peer
 
 _AT_ONCE = 64  # frames heard before others are: a stranger's 65536 bytes can hold 13,000 of them
-_SMALL = 256 << 10  # bytes of a message that are kept in memory; more go to mess/ as they come
-_MEMORY, _TOO_LONG, _BUG, _IDLE = 51, 52, 81, 72  # exit codes
+_SMALL = 256 << 10  # bytes of a message that are kept in memory; more go to mess/ as they come, and to the disk alone
+_TOO_LONG, _IDLE = 52, 72  # exit codes
 
 
 class Session:
@@ -105,7 +105,7 @@ class Session:
     @property
     def is_idle(self) -> bool:
         """Whether nothing has begun that is not complete."""
-        return not (self._busy or self._out or self._message or self._reader.size)
+        return not (self._busy or self._out or self._message) and self._reader.is_between
 
     def look_at_clock(self, now: float) -> None:
         """Hang up on whoever is silent or endless.  now: on the monotonic clock."""
@@ -139,6 +139,7 @@ class Session:
         if self._connection is not None:
             self._door.loop.forget(self._connection.fileno())
             self._connection.close()
+            self._connection = None  # or what it still has to hear would be taken in here too
         if self._entry is not None:
             self._entry.surrender()
 
@@ -170,6 +171,8 @@ class Session:
                 if left == 0:
                     self._waiting = True
                     self._door.loop.after(0.0, self.resume)
+            self._reader.forget()
+            self._count()
         except wire.Refusal as refusal:
             self._refuse(refusal.code, refusal.text)
         except wire.DoorError as error:
@@ -177,11 +180,14 @@ class Session:
         self.watch()
 
     def _take(self, letter: bytes, content: bytes) -> None:
+        if letter == wire.LIST:
+            self._run(*self._door.telling.job(self._peer.uid, self._say))
+            return
         if self._message is None:
             self._message = wire.Incoming(self._door.largest)
             self._since = self._touched
         self._content += self._message.take(letter, content)
-        self._hold(len(self._content) + self._message.envelope_size + self._reader.size)
+        self._count()
         if self._message.done:
             self._commit(self._message.records())
         elif len(self._content) > _SMALL or (self._content and self._door.admission.is_crowded):
@@ -189,20 +195,32 @@ class Session:
         elif letter == b"e" and not self._door.admission.may_hold(self._peer.uid):
             raise wire.Refusal(wire.BUSY, b"unfinished messages take too much memory")
 
+    def _count(self) -> None:
+        """Let admission know what we hold; what a job has of it is ours until the job is done."""
+        if not self._busy:
+            envelope_size = 0 if self._message is None else self._message.envelope_size
+            self._hold(len(self._content) + envelope_size + self._reader.size)
+
     def _store(self) -> None:
-        entry, content = self._in_queue(), bytes(self._content)
+        entry, content = self._in_queue(), self._content
         self._content = bytearray()
         self._run(lambda: entry.store(content), self._stored)
 
-    def _commit(self, records: bytes) -> None:
-        entry, content = self._in_queue(), bytes(self._content)
-        self._run(lambda: entry.accept(content, records), self._committed)
+    def _commit(self, records: bytearray) -> None:
+        entry, content = self._in_queue(), self._content
+        self._content = bytearray()
+        if entry.begun or len(records) > _SMALL:
+            self._run(lambda: entry.accept(content, records), self._committed)
+        else:
+            self._busy = True
+            self._door.committing.add(entry, content, records, self._committed)
 
     def _in_queue(self) -> Entry:
         if self._entry is None:
             single = self._reader.speaker == wire.ONE_MESSAGE and self._peer.pid > 0
-            self._qp = self._peer.pid if single else self._door.serial()
-            self._entry = Entry(self._door.home, self._door.names, self._peer.uid, self._qp)
+            door = self._door
+            self._qp = self._peer.pid if single else door.serial()
+            self._entry = Entry(door.home, door.names, self._peer.uid, self._qp, door.local_time)
         return self._entry
 
     def _run(self, job: "Callable[[], None]", done: "Callable[[BaseException | None], None]") -> None:
@@ -215,21 +233,24 @@ class Session:
         if self._last or self._connection is None:
             self.close()
         elif error is not None:
-            self._refuse(*_reason(error))
+            self._refuse(*reason(error))
         else:
             self._advance()
 
     def _committed(self, error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, Die):
+            self._door.log(b"warning: a message could not be taken: " + reason(error)[1])
+        code, text = reason(error) if error is not None else (0, b"")
+        self._say(wire.Answer(code, self._qp, text))
+
+    def _say(self, answer: "wire.Answer | wire.List") -> None:
+        """A job is done, and this is what it comes to."""
         self._busy = False
         self._touched = clock.monotonic()
-        qp = self._qp
-        if error is not None and not isinstance(error, Die):
-            self._door.log(b"warning: a message could not be taken: " + _reason(error)[1])
         if self._connection is None:
             self.close()
             return
-        code, text = _reason(error) if error is not None else (0, b"")
-        self._answer(wire.Answer(code, qp, text))
+        self._answer(answer)
         self._advance()
 
     def _refuse(self, code: int, text: bytes) -> None:
@@ -237,7 +258,7 @@ class Session:
         self._last = True
         self._answer(wire.Answer(code, self._qp, text))
 
-    def _answer(self, answer: wire.Answer) -> None:
+    def _answer(self, answer: "wire.Answer | wire.List") -> None:
         self._give_up_message()
         self._out = answer.encode()
         self._last = self._last or self._reader.speaker != wire.RESIDENT
@@ -265,7 +286,7 @@ class Session:
 
     def _give_up_message(self) -> None:
         if self._entry is not None and self._entry.begun:
-            self._door.submit(self._entry.abandon, _ignore)  # does nothing to a message that is accepted
+            self._door.submit(self._entry.abandon, lambda _: None)  # does nothing to a message that is accepted
         self._forget_message()
 
     def _leave(self) -> None:
@@ -275,18 +296,5 @@ class Session:
             self._door.admission.leave(self._peer.uid)
 
     def _fail(self, error: Exception) -> None:
-        self._door.log(b"warning: a conversation failed: " + _reason(error)[1])
+        self._door.log(b"warning: a conversation failed: " + reason(error)[1])
         self.close()
-
-
-def _reason(error: BaseException) -> tuple[int, bytes]:
-    """Exit code of qmail-queue, and a sentence."""
-    if isinstance(error, Die):
-        return error.code, error.text
-    if isinstance(error, MemoryError):
-        return _MEMORY, b"out of memory"
-    return _BUG, b"internal error: " + type(error).__name__.encode("ascii", "replace")
-
-
-def _ignore(_: BaseException | None) -> None:
-    return

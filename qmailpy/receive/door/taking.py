@@ -1,7 +1,9 @@
 """What was left in drop/ while the door was closed: taken in one after the other, by the pool.
 
 The files' contents and names were chosen by strangers. What cannot be a message is set aside, with a line in the log;
-what only cannot be taken now (a full disk) stays where it is and is tried again at the next look.
+what only cannot be taken now (a full disk) stays where it is and is tried again at the next look. While a message that
+is in the queue cannot be removed from drop/ (a file system that is read-only now), no other is taken in: each of them
+would be delivered again at every look.
 """
 
 import posix
@@ -14,14 +16,12 @@ from qmailpy.wire import door as wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from qmailpy.receive.door.server import Door
 
 _SMALL = 256 << 10  # bytes of a message that are kept in memory
 _REST = 10  # times the length of a look that passes before the next
 _LINES = 20  # log lines of one round: a stranger can make any number of files
-_REMEMBERED = 1000  # names that could be neither removed nor set aside
+_REMEMBERED = 1000  # names that cannot be set aside: so many are not tried, and said, again at every look
 
 
 class Taking:
@@ -33,6 +33,7 @@ class Taking:
         self._folder = door.home.at(b"drop")
         self._names: list[bytes] = []
         self._stuck: set[bytes] = set()
+        self._entered = b""  # the one that is in the queue and still in drop/
         self._lines = 0
         self._changed = -1
         self._rested = 0.0  # no look before, on the monotonic clock
@@ -56,9 +57,12 @@ class Taking:
         def looked(_: BaseException | None) -> None:
             ended = clock.monotonic()
             self._rested = ended + _REST * (ended - begun)
+            self._stuck.intersection_update(names)
+            self._lines = 0
             self._names = [name for name in names if name not in self._stuck]
             self._names.reverse()  # the oldest is popped first
-            self._lines = 0
+            if self._entered:
+                self._remove(self._entered)
             self._next()
 
         # in the pool: anybody can put half a million files there, and nobody's message may wait for that
@@ -83,7 +87,7 @@ class Taking:
         """In a thread of the pool.  Errors: Unfit, Refusal and DoorError are for good; _Later and all others not."""
         found = drop.open_found(self._folder, name)
         try:
-            self._enter(found, Entry(self._door.home, self._door.names, found.uid, serial))
+            self._enter(found, Entry(self._door.home, self._door.names, found.uid, serial, self._door.local_time))
         finally:
             posix.close(found.descriptor)
 
@@ -103,7 +107,7 @@ class Taking:
                 if len(content) > _SMALL:
                     entry.store(bytes(content))
                     content.clear()
-            if reader.size or not message.done:
+            if not reader.is_between or not message.done:
                 raise drop.Unfit(b"it ends too early")
             entry.accept(bytes(content), message.records())
         finally:
@@ -111,7 +115,7 @@ class Taking:
 
     def _taken(self, name: bytes, error: BaseException | None) -> None:
         if error is None:
-            self._move_away(name, drop.remove)
+            self._remove(name)
         elif isinstance(error, drop.Unfit | wire.Refusal):
             self._set_aside(name, error.text)
         elif isinstance(error, wire.DoorError):
@@ -128,19 +132,29 @@ class Taking:
             self._set_aside(name, b"internal error: " + type(error).__name__.encode("ascii", "replace"))
         self._next()
 
+    def _remove(self, name: bytes) -> None:
+        """It is in the queue: before anything else is taken in it must be gone from here."""
+        known, self._entered = self._entered, b""
+        try:
+            drop.remove(self._folder, name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._names, self._entered = [], name
+            if name != known:
+                why = b" was taken in and cannot be removed, so nothing more is taken in: "
+                self._say(b"drop/" + _printable(name) + why + words(error))
+
     def _set_aside(self, name: bytes, reason: bytes) -> None:
         self._say(b"drop/" + _printable(name) + b" set aside: " + reason)
-        self._move_away(name, drop.set_aside)
-
-    def _move_away(self, name: bytes, move: "Callable[[bytes, bytes], None]") -> None:
         try:
-            move(self._folder, name)
+            drop.set_aside(self._folder, name)
+        except FileNotFoundError:
+            return
         except OSError as error:
-            if isinstance(error, FileNotFoundError):
-                return
             self._say(b"drop/" + _printable(name) + b" cannot be moved: " + words(error))
             if len(self._stuck) < _REMEMBERED:
-                self._stuck.add(name)  # or it would be delivered, or reported, at every look
+                self._stuck.add(name)
 
     def _say(self, line: bytes) -> None:
         self._lines += 1

@@ -7,6 +7,7 @@ import pytest
 
 from qmailpy.disk import drop
 from qmailpy.disk.drop import Dropping, Unfit
+from tests.support import NOBODY
 
 NOW = 1_800_000_000
 
@@ -119,3 +120,40 @@ def test_a_change_is_noticed(folder: bytes) -> None:
     before = drop.changed(folder)
     leave(folder)
     assert drop.changed(folder) != before
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_strangers_directory_that_cannot_be_moved_out_stays_under_a_hidden_name(folder: bytes, full: bool) -> None:
+    """Nobody may move a directory that he cannot write to into another one; nor remove it, if it is full."""
+    os.mkdir(folder + b"/theirs")
+    if full:
+        os.mkdir(folder + b"/theirs/more")
+    os.chmod(folder + b"/theirs", 0o555)
+    before = os.getcwdb()
+    os.chdir(folder)  # the directories above are closed to nobody
+    if os.geteuid() == 0:
+        for name in (b".", b"aside"):
+            os.chown(name, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    try:
+        drop.set_aside(b".", b"theirs")
+        assert drop.waiting(b".", NOW) == []
+        (hidden,) = [name for name in os.listdir(b".") if name != b"aside"]
+        assert hidden.startswith(b".")
+        assert hidden.endswith(b"-theirs")
+        assert drop.waiting(b".", NOW + 1_000_000_000) == [], "it is looked at no more, and hinders nothing"
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)
+        os.chdir(before)
+        for name in os.listdir(folder):
+            os.chmod(folder + b"/" + name, 0o755)
+
+
+def test_without_a_place_to_set_aside_it_is_an_error_and_what_has_gone_is_gone(folder: bytes) -> None:
+    os.rmdir(folder + b"/aside")
+    os.mkfifo(folder + b"/fifo")
+    with pytest.raises(NotADirectoryError):
+        drop.set_aside(folder, b"fifo")
+    with pytest.raises(FileNotFoundError):
+        drop.set_aside(folder, b"gone")

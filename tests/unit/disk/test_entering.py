@@ -1,15 +1,16 @@
 """Into the queue: what is made, in which order, and what is taken back."""
 
 import os
+import tracemalloc
 
 import pytest
 
 from qmailpy.disk import durable
 from qmailpy.disk.home import Home
 from qmailpy.disk.queue import entering
-from qmailpy.disk.queue.entering import Entering, Names
+from qmailpy.disk.queue.entering import Entering, Names, commit_together
 from qmailpy.disk.queue.paths import Paths
-from qmailpy.verdict import Die
+from qmailpy.verdict import TEMP, Die
 from tests.queue_support import check_legal, is_empty, litter, new_home, queued
 from tests.support import read
 
@@ -190,3 +191,91 @@ def test_the_trigger_never_blocks_when_nobody_reads_it(home: str) -> None:
             entering.pull_trigger(paths)
     finally:
         os.close(reader)
+
+
+# several at once
+
+
+def together(home: str, count: int) -> tuple[list[Entering], list[BaseException | None]]:
+    entries = [message(home) for _ in range(count)]
+    for entry in entries:
+        entry.begin(b"x")
+    return entries, commit_together([(entry, (b"u7\0p1\0", b"Fa\0Tb\0")) for entry in entries])
+
+
+def test_messages_that_go_together_are_each_accepted(home: str) -> None:
+    entries, errors = together(home, 5)
+    assert errors == [None] * 5
+    for entry in entries:
+        assert read(f"{home}/queue/todo/{entry.number}") == TODO
+    check_legal(home)
+
+
+def test_each_directory_is_fsynced_once_for_all_and_in_its_place(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def sync_file(descriptor: int) -> None:
+        name = os.readlink(f"/proc/self/fd/{descriptor}").removeprefix(f"{home}/queue/").partition("/")[0]
+        calls.append(name.replace("pid", "mess"))  # the name that it was opened by
+
+    def sync_directory(path: bytes) -> None:
+        linked = len(os.listdir(f"{home}/queue/todo"))
+        calls.append(os.fsdecode(path).removeprefix(f"{home}/queue/").partition("/")[0] + f"/ {linked}")
+
+    monkeypatch.setattr(durable, "sync_file", sync_file)
+    monkeypatch.setattr(durable, "sync_directory", sync_directory)
+    entries, _ = together(home, 30)
+    folders = len({entry.number % 23 for entry in entries})
+    assert calls == ["mess"] * 30 + ["mess/ 0"] * folders + ["intd"] * 30 + ["todo/ 30"]
+
+
+@pytest.mark.parametrize(("step", "code"), [("keep_message", 53), ("write_envelope", 65), ("accept", 66)])
+def test_one_that_fails_takes_no_other_with_it(
+    home: str, monkeypatch: pytest.MonkeyPatch, step: str, code: int
+) -> None:
+    real = getattr(Entering, step)
+    calls: list[Entering] = []
+
+    def second_fails(self: Entering, *words: object) -> None:
+        calls.append(self)
+        if len(calls) == 2:
+            raise Die(TEMP, b"no", code)
+        real(self, *words)
+
+    monkeypatch.setattr(Entering, step, second_fails)
+    entries, errors = together(home, 3)
+    assert [error is None for error in errors] == [True, False, True]
+    assert isinstance(errors[1], Die)
+    assert errors[1].code == code
+    assert len(queued(home)) == 2
+    check_legal(home)
+    assert not entries[1].begun
+
+
+def test_a_directory_that_cannot_be_fsynced_is_the_error_of_all_who_need_it(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = durable.sync_directory
+
+    def sync_directory(path: bytes) -> None:
+        if path.endswith(b"/todo"):
+            raise OSError(5, "Input/output error")
+        real(path)
+
+    monkeypatch.setattr(durable, "sync_directory", sync_directory)
+    _, errors = together(home, 3)
+    assert [error.code for error in errors if isinstance(error, Die)] == [66] * 3
+    assert len(queued(home)) == 3, "qmail-send may have them already"
+
+
+def test_a_large_envelope_is_not_copied(home: str) -> None:
+    records = bytearray(b"Fa\0" + b"T%s\0" % (b"x" * 999) * 30_000)
+    entry = message(home)
+    entry.begin(b"x")
+    tracemalloc.start()
+    try:
+        entry.commit(b"u7\0p1\0", records)
+        assert tracemalloc.get_traced_memory()[1] < len(records) // 10
+    finally:
+        tracemalloc.stop()
+    assert read(f"{home}/queue/todo/{entry.number}") == b"u7\0p1\0" + records

@@ -5,6 +5,8 @@ import fcntl
 import os
 import resource
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from qmailpy.disk import durable, mbox
 from qmailpy.disk.mbox import append, flock
+from qmailpy.system import clock
 from qmailpy.verdict import TEMP, Die
 from tests.support import wait_for
 
@@ -203,3 +206,115 @@ def test_a_file_that_was_removed_while_we_waited_is_made_again(box: str) -> None
 
     append(box.encode(), [b"b\n"], lock)
     assert Path(box).read_bytes() == b"b\n"
+
+
+def record_lock(path: str) -> subprocess.Popen[bytes]:
+    """A neighbour that has a record lock on this file until its input ends."""
+    words = "import fcntl, sys; f = open(sys.argv[1], 'rb+'); fcntl.lockf(f, 2); print(flush=True); sys.stdin.read()"
+    holder = subprocess.Popen([sys.executable, "-c", words, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    holder.stdout.close()
+    return holder
+
+
+def release(holder: subprocess.Popen[bytes]) -> None:
+    assert holder.stdin is not None
+    holder.stdin.close()
+    holder.wait()
+
+
+def delivering(box: str, monkeypatch: pytest.MonkeyPatch) -> threading.Thread:
+    """A delivery that has found a neighbour's lock, and will try again soon."""
+    tried = threading.Event()
+    sleep = clock.sleep
+
+    def wait(seconds: float) -> None:
+        tried.set()
+        sleep(seconds)
+
+    monkeypatch.setattr(clock, "sleep", wait)
+    thread = threading.Thread(target=append, args=(box.encode(), [b"b\n"], lambda _: True))  # alarms need a main thread
+    thread.start()
+    assert tried.wait(30)
+    return thread
+
+
+def test_a_record_lock_is_waited_for(box: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(box.encode(), [b"a\n"])
+    holder = record_lock(box)
+    thread = delivering(box, monkeypatch)
+    assert Path(box).read_bytes() == b"a\n"
+    assert not os.path.exists(box + ".lock")
+    release(holder)
+    thread.join()
+    assert Path(box).read_bytes() == b"a\nb\n"
+
+
+def test_a_dot_lock_is_waited_for_with_no_other_lock_in_hand(box: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A neighbour that has the dot-lock, and waits for flock while we wait for him, must get it."""
+    append(box.encode(), [b"a\n"])
+    Path(box + ".lock").write_bytes(b"0")
+    thread = delivering(box, monkeypatch)
+    neighbour = os.open(box, os.O_RDWR)
+    fcntl.flock(neighbour, fcntl.LOCK_EX)
+    fcntl.lockf(neighbour, fcntl.LOCK_EX)
+    assert Path(box).read_bytes() == b"a\n"
+    os.close(neighbour)
+    os.unlink(box + ".lock")
+    thread.join()
+    assert Path(box).read_bytes() == b"a\nb\n"
+
+
+@pytest.mark.parametrize("kind", ["record lock", "dot-lock"])
+def test_no_neighbours_lock_is_waited_for_for_ever(box: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(box.encode(), [b"a\n"])
+    monkeypatch.setattr(mbox, "PATIENCE", 0.2)
+    holder = record_lock(box) if kind == "record lock" else None
+    if holder is None:
+        Path(box + ".lock").write_bytes(b"0")
+    assert refusal(box, [b"b\n"]) == b"File has been locked for 0 seconds straight. (#4.3.0)"
+    assert Path(box).read_bytes() == b"a\n"
+    if holder is not None:
+        release(holder)
+
+
+def test_while_we_write_all_three_locks_are_ours(box: str) -> None:
+    def pieces() -> Iterator[bytes]:
+        words = "import fcntl, sys; f = open(sys.argv[1], 'rb+'); getattr(fcntl, sys.argv[2])(f, 6)"
+        for kind in ("flock", "lockf"):
+            done = subprocess.run([sys.executable, "-c", words, box, kind], capture_output=True, check=False)
+            assert b"BlockingIOError" in done.stderr
+        assert Path(box + ".lock").read_bytes().startswith(b"%d:" % os.getpid())
+        yield b"a\n"
+
+    append(box.encode(), pieces())
+    assert os.listdir(os.path.dirname(box)) == ["Mailbox"]
+
+
+def test_what_fails_gives_the_dot_lock_back(box: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_path: bytes, _descriptor: int) -> bool:
+        raise OSError(errno.EIO, "disk")
+
+    monkeypatch.setattr(mbox, "is_named", fail)
+    assert refusal(box, [b"b\n"]) == b"Unable to open %s: input/output error. (#4.2.1)" % box.encode()
+    assert os.listdir(os.path.dirname(box)) == ["Mailbox"]
+
+
+def test_many_at_once_lose_and_mix_nothing(box: str) -> None:
+    children = []
+    for number in range(12):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                for _ in range(10):
+                    append(box.encode(), [b"%d " % number, b"x" * 5000, b" %d\n" % number])
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 12
+    lines = Path(box).read_bytes().split(b"\n")[:-1]
+    assert len(lines) == 120
+    assert all(line == b"%s %s %s" % (line[:2].strip(), b"x" * 5000, line[:2].strip()) for line in lines)

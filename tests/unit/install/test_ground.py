@@ -63,17 +63,19 @@ def test_somebody_elses_directory_is_refused(tmp_path: object, kind: str) -> Non
 def test_whose_sendmail_it_is_and_what_to_do(tmp_path: object) -> None:
     home = f"{tmp_path}/home"
     os.makedirs(f"{home}/bin")
-    for path in (f"{home}/bin/sendmail", f"{tmp_path}/other"):
+    for name in ("ours", "other", "dangling", "missing"):
+        os.mkdir(f"{tmp_path}/{name}")
+    for path in (f"{home}/bin/sendmail", f"{tmp_path}/other/sendmail"):
         with open(path, "wb"):
             pass
-    os.symlink(f"{home}/bin/sendmail", f"{tmp_path}/ours")
-    os.symlink("/nonexistent", f"{tmp_path}/dangling")
-    paths = tuple(f"{tmp_path}/{name}".encode() for name in ("ours", "other", "dangling", "missing"))
+    os.symlink(f"{home}/bin/sendmail", f"{tmp_path}/ours/sendmail")
+    os.symlink("/nonexistent", f"{tmp_path}/dangling/sendmail")
+    paths = tuple(f"{tmp_path}/{name}/sendmail".encode() for name in ("ours", "other", "dangling", "missing"))
     ours, other, dangling, missing = around.holders(home.encode(), paths)
-    assert ours == f"{tmp_path}/ours is ours"
+    assert ours == f"{tmp_path}/ours/sendmail is ours"
     assert "left alone" in other
-    assert f"ln -sf {home}/bin/sendmail {tmp_path}/dangling" in dangling
-    assert f"ln -s {home}/bin/sendmail {tmp_path}/missing" in missing
+    assert f"ln -sf {home}/bin/sendmail {tmp_path}/dangling/sendmail" in dangling
+    assert f"ln -s {home}/bin/sendmail {tmp_path}/missing/sendmail" in missing
 
 
 def test_a_package_manager_that_knows_nothing_says_nothing(tmp_path: object) -> None:

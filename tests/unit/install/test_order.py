@@ -3,14 +3,16 @@
 import os
 import stat
 import subprocess
+import sys
 
 import pytest
 
 from qmailpy.disk.layout import HOME, QUEUE
 from qmailpy.install import order
 from qmailpy.verdict import Die
-from tests.support import CHECKOUT, read
-from tests.unit.install.conftest import CHECKOUT_BYTES, MODES, UID, Installed
+from tests.places import identity
+from tests.support import CHECKOUT, SETUP, read
+from tests.unit.install.conftest import CHECKOUT_BYTES, GID, MODES, ROOT, UID, Installed, place_for
 
 
 def test_a_new_home_has_nothing_wrong(home: Installed) -> None:
@@ -23,7 +25,7 @@ def test_every_entry_of_the_layout_is_there(home: Installed) -> None:
     for entry in (*HOME, *QUEUE):
         status = os.lstat(home.at(entry.path))
         assert stat.S_IMODE(status.st_mode) == entry.mode, entry.path
-        assert (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
+        assert (status.st_uid, status.st_gid) == (UID, GID)
 
 
 def test_it_can_take_mail_for_its_user_and_for_localhost(home: Installed) -> None:
@@ -36,7 +38,13 @@ def test_it_can_take_mail_for_its_user_and_for_localhost(home: Installed) -> Non
 
 def test_its_programs_run_without_the_checkout(home: Installed) -> None:
     done = subprocess.run(
-        [home.at("bin/qmail-showctl")], env={}, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False
+        [home.at("bin/qmail-showctl")],
+        env={},
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        **identity(UID, GID),
     )
     assert done.stderr == b""
     assert done.stdout.startswith(b"qmail home directory: " + home.path + b".\n")
@@ -100,7 +108,7 @@ def test_what_a_killed_setup_left_is_removed(home: Installed) -> None:
 def test_two_setups_at_once_are_refused(home: Installed) -> None:
     from qmailpy.install import library, owners
 
-    other = library.Library(home.path, owners.embedded(os.geteuid(), os.getegid()), print)
+    other = library.Library(home.path, owners.embedded(UID, GID), print)
     other.lock()
     try:
         with pytest.raises(Die) as died:
@@ -120,20 +128,21 @@ def test_a_wrapper_stays_and_is_only_noted(home: Installed) -> None:
     assert [line for line in found.notes if "qmail-remote" in line]
 
 
-def test_uninstall_leaves_mail_and_configuration(home: Installed) -> None:
-    with open(home.at("queue/mess/3/3"), "wb") as file:
-        file.write(b"a message")
-    order.uninstall(home.path, home.said.append)
-    left = set(os.listdir(home.at()))
-    assert left == {"alias", "control", "door", "drop", "home", "queue", "users"}
-    assert read(home.at("queue/mess/3/3")) == b"a message"
-    assert read(home.at("control/me")) == b"mx.example.org\n"
-
-
-def test_setup_after_uninstall_finds_everything_again(home: Installed) -> None:
-    order.uninstall(home.path, home.said.append)
-    home.setup()
-    assert home.check().faults == []
+def test_setup_goes_on_to_its_end_whoever_stops_reading(tmp_path: object) -> None:
+    """Make setup | head -1 must not leave half a home."""
+    place = place_for(tmp_path)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-P", "-B", SETUP, "--embedded", place, "--uid", str(UID)],
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert Installed(place).check().faults == []
 
 
 def snapshot(folder: str) -> list[tuple[str, int, int, int]]:
@@ -186,15 +195,19 @@ def test_the_checkout_is_no_home() -> None:
     assert b"checkout" in died.value.text
 
 
-@pytest.mark.skipif(UID == 0, reason="for an ordinary user")
+@pytest.mark.skipif(ROOT, reason="for an ordinary user")
 def test_an_ordinary_user_cannot_make_the_classic_way(tmp_path: object) -> None:
     with pytest.raises(Die) as died:
         order.setup(CHECKOUT_BYTES, os.fsencode(f"{tmp_path}/home"), MODES, print)
     assert b"root" in died.value.text
 
 
-@pytest.mark.skipif(UID != 0, reason="root only: an ordinary user has but one uid")
-def test_root_must_say_whose_an_embedded_home_is(tmp_path: object) -> None:
+@pytest.mark.skipif(not ROOT, reason="root only: an ordinary user has but one uid")
+@pytest.mark.parametrize("uid", [None, 0])
+def test_root_must_say_whose_an_embedded_home_is(tmp_path: object, uid: int | None) -> None:
+    """No mail is delivered as root: a home of root's would defer everything for ever."""
     with pytest.raises(Die) as died:
-        order.embedded(CHECKOUT_BYTES, os.fsencode(f"{tmp_path}/home"), MODES, print)
-    assert b"--uid" in died.value.text
+        order.embedded(CHECKOUT_BYTES, os.fsencode(f"{tmp_path}/home"), MODES, print, uid=uid)
+    assert died.value.text.startswith(b"no mail is delivered as root")
+    assert died.value.text.endswith(b"--uid N")
+    assert os.listdir(str(tmp_path)) == []

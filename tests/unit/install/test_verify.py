@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from qmailpy.install import accounts
+from qmailpy.install.interpreter import OPTIONS
 from tests.unit.install.conftest import Change, Installed
 
 
@@ -127,7 +128,7 @@ def test_an_interpreter_that_does_not_run_is_named(home: Installed) -> None:
         path = home.at("bin", name)
         with open(path, "rb") as file:
             rest = file.read().partition(b"\n")[2]
-        overwrite(path, b"#!/nonexistent/python3 -IS\n" + rest)
+        overwrite(path, b"#!/nonexistent/python3 " + OPTIONS + b"\n" + rest)
     faults = home.check().faults
     assert [line for line in faults if "/nonexistent/python3 does not run" in line]
 
@@ -139,6 +140,30 @@ def test_a_home_without_control_me_is_only_noted(home: Installed) -> None:
     assert [line for line in found.notes if "config-fast" in line]
 
 
+def test_control_files_that_do_not_mean_what_they_seem_to_are_noted(home: Installed) -> None:
+    for name, content in (
+        ("helohost", b"# what we say\nmx.example.org\n"),
+        ("queuelifetime", b"5d\n"),
+        ("smtproutes", b"relay.example.net\n"),
+        ("virtualdomains", b"LOCALHOST:joe\n"),
+        ("percenthack", b"# fine\n"),
+    ):
+        overwrite(home.at("control", name), content)
+    found = home.check()
+    assert found.faults == []
+    assert [line.removeprefix(home.at("control/")) for line in found.notes] == [
+        "helohost: line 1 begins with #, and that is the value: a file of one line has its comments below it",
+        "queuelifetime: only the digits at the beginning of line 1 count: 5",
+        "smtproutes: line 1 has no colon and is ignored",
+        "virtualdomains: locals has localhost too, and wins",
+    ]
+
+
+def test_a_control_file_that_cannot_be_read_is_named(home: Installed) -> None:
+    os.mkdir(home.at("control/helohost"))
+    assert [line for line in home.check().faults if "unable to read" in line and "control/helohost" in line]
+
+
 def test_a_changed_boot_script_is_only_noted(home: Installed) -> None:
     overwrite(home.at("boot/home"), b"#!/bin/sh\n# mine\n")
     found = home.check()
@@ -147,6 +172,7 @@ def test_a_changed_boot_script_is_only_noted(home: Installed) -> None:
 
 
 def test_a_queue_on_another_disk_is_followed(home: Installed, tmp_path: object) -> None:
+    os.chmod(str(tmp_path), 0o711)  # root's tests make a home for somebody else
     shutil.move(home.at("queue"), f"{tmp_path}/queue")
     os.symlink(f"{tmp_path}/queue", home.at("queue"))
     assert home.setup()

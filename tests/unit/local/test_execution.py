@@ -84,7 +84,7 @@ def test_a_failure_is_its_exit_code_and_its_sentence(tmp_path: Path) -> None:
 def test_the_summary_counts_lines_of_each_kind() -> None:
     counts = Counts()
     for kind in (MAILDIR, MBOX, FORWARD, FORWARD, PROGRAM, MAILDIR):
-        counts.add(Instruction(kind, b"x"))
+        counts.add(Instruction(kind, b"x", 1))
     assert counts.line == b"did 3+2+1\n"
     assert counts.recipients == [b"x", b"x"]
 

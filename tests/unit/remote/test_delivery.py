@@ -33,7 +33,7 @@ def test_helohost_comes_before_me(place: Place) -> None:
     with Peer(replies()) as peer:
         place.route_to(peer)
         assert place.deliver() == TAKEN
-    assert peer.heard[0].startswith(b"HELO other.example.org\r\n")
+    assert peer.heard[0].startswith(b"EHLO other.example.org\r\n")
 
 
 def test_without_helohost_and_me_nothing_is_tried(place: Place) -> None:
@@ -41,7 +41,7 @@ def test_without_helohost_and_me_nothing_is_tried(place: Place) -> None:
     assert place.deliver() == NO_CONTROLS
 
 
-@pytest.mark.parametrize("name", ["helohost", "smtproutes", "timeoutconnect", "timeoutremote"])
+@pytest.mark.parametrize("name", ["helohost", "smtproutes", "senderroutes", "timeoutconnect", "timeoutremote"])
 def test_a_control_file_that_cannot_be_read_is_a_reason_to_wait(place: Place, name: str) -> None:
     os.mkdir(f"{place.path}/control/{name}")
     assert place.deliver() == NO_CONTROLS
@@ -86,8 +86,8 @@ def test_odd_timeouts_are_made_usable(place: Place, value: str) -> None:
 @pytest.mark.parametrize(
     ("route", "report"),
     [
-        (":127.0.0.1:25 tls=verify", b"it asks for TLS, which this version does not have"),
-        (":127.0.0.1:25 auth=isp", b"it asks for a login, which this version does not have"),
+        (":relay.example:25 tls=may auth=isp", b"a login needs TLS: tls=verify, tls=fingerprint or tls=implicit"),
+        (":relay.example:25 tls=fingerprint", b"tls=fingerprint needs fingerprint="),
         (":127.0.0.1:25 tsl=verify", b"an option there is unknown to this version"),
         (":127.0.0.1 tls=verify", b"options need a port before them, as in relay:25 tls=may"),
     ],

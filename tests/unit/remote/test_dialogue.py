@@ -13,7 +13,7 @@ A = b"127.0.0.1"
 DIED = b"ZConnected to 127.0.0.1 but connection died. (#4.4.2)\n\0"
 DIED_AFTER_DOT = b"ZConnected to 127.0.0.1 but connection died. Possible duplicate! (#4.4.2)\n\0"
 TAKEN = b"r\0K127.0.0.1 accepted message.\nRemote host said: 250 taken\n\0"
-STEPS = ("greeting", "HELO", "MAIL", "RCPT", "DATA", "dot")
+STEPS = ("greeting", "EHLO", "MAIL", "RCPT", "DATA", "dot")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_message_goes_out_whole(place: Place) -> None:
     assert report == TAKEN
     assert (
         heard
-        == (b"HELO " + HELO.encode() + b"\r\nMAIL FROM:<from@here.example>\r\nRCPT TO:<to@there.example>\r\nDATA\r\n")
+        == (b"EHLO " + HELO.encode() + b"\r\nMAIL FROM:<from@here.example>\r\nRCPT TO:<to@there.example>\r\nDATA\r\n")
         + ON_THE_WIRE
         + b"QUIT\r\n"
     )
@@ -50,8 +50,8 @@ def test_a_message_goes_out_whole(place: Place) -> None:
         ("greeting", b"421 busy", b"ZConnected to %s but greeting failed.\nRemote host said: 421 busy\n\0"),
         ("greeting", b"250 hm", b"ZConnected to %s but greeting failed.\nRemote host said: 250 hm\n\0"),
         ("greeting", b"SSH-2.0", b"ZConnected to %s but greeting failed.\nRemote host said: SSH-2.0\n\0"),
-        ("HELO", b"550 who", b"ZConnected to %s but my name was rejected.\nRemote host said: 550 who\n\0"),
-        ("HELO", b"450 who", b"ZConnected to %s but my name was rejected.\nRemote host said: 450 who\n\0"),
+        ("EHLO", b"421 who", b"ZConnected to %s but my name was rejected.\nRemote host said: 421 who\n\0"),
+        ("EHLO", b"450 who", b"ZConnected to %s but my name was rejected.\nRemote host said: 450 who\n\0"),
         ("MAIL", b"550 no", b"DConnected to %s but sender was rejected.\nRemote host said: 550 no\n\0"),
         ("MAIL", b"450 no", b"ZConnected to %s but sender was rejected.\nRemote host said: 450 no\n\0"),
         ("MAIL", b"354 eh", b"ZConnected to %s but sender was rejected.\nRemote host said: 354 eh\n\0"),
@@ -75,6 +75,80 @@ def test_what_a_refusal_is_called(place: Place, step: str, reply: bytes, report:
     said, heard = outcome(place, **{step: reply + b"\r\n"})
     assert said == report.replace(b"%s", A)
     assert reply == b"SSH-2.0" or heard.endswith(b"QUIT\r\n")
+
+
+@pytest.mark.parametrize("no", [b"500 what", b"502 no", b"504 no", b"550 no"])
+def test_a_server_that_knows_no_ehlo_gets_helo(place: Place, no: bytes) -> None:
+    report, heard = outcome(place, EHLO=no + b"\r\n")
+    assert report == TAKEN
+    assert heard.startswith(b"EHLO client.example.org\r\nHELO client.example.org\r\nMAIL FROM:")
+    report, _ = outcome(place, EHLO=no + b"\r\n", HELO=b"550 no\r\n")
+    assert report == b"ZConnected to 127.0.0.1 but my name was rejected.\nRemote host said: 550 no\n\0"
+
+
+@pytest.mark.parametrize("reply", [b"530 5.7.0 log in first", b"535 no", b"538 by TLS only"])
+def test_a_server_that_wants_a_login_holds_the_mail_and_never_bounces_it(place: Place, reply: bytes) -> None:
+    report, _ = outcome(place, MAIL=reply + b"\r\n")
+    assert report == b"ZConnected to 127.0.0.1 but sender was rejected.\nRemote host said: " + reply + b"\n\0"
+    report, _ = outcome(place, RCPT=reply + b"\r\n")
+    assert report.startswith(b"s127.0.0.1 does not like recipient.\n")
+
+
+def test_mail_that_the_relay_cannot_take_says_so_and_mail_that_it_does_not_want_does_not(place: Place) -> None:
+    for changed, waits in (
+        ({"greeting": b"421 busy\r\n"}, True),
+        ({"EHLO": None}, True),
+        ({"dot": None}, True),
+        ({"MAIL": b"450 later\r\n"}, False),
+        ({"dot": b"450 later\r\n"}, False),
+        ({"dot": b"550 no\r\n"}, False),
+    ):
+        with Peer(replies(changed)) as peer:
+            place.route_to(peer)
+            report = place.deliver(marked=True)
+        line = b"Mail waits for the relay 127.0.0.1 port %d.\n\0" % peer.port
+        assert report.endswith(line) is waits, report
+
+
+OFFERS = b"250-peer\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-SMTPUTF8\r\n250 8BITMIME\r\n"
+
+
+def test_what_the_server_offers_is_used_and_all_is_said_at_once(place: Place) -> None:
+    write(place.message, MESSAGE + b"\xe4")
+
+    def script(line: Line) -> None:
+        line.say(GOOD["greeting"])
+        line.hear()
+        line.say(OFFERS)
+        line.hear(b"DATA\r\n")  # nothing is answered before all has come
+        line.say(b"".join((GOOD["MAIL"], b"550 no\r\n", GOOD["RCPT"], GOOD["DATA"])))
+        line.hear_body()
+        line.say(GOOD["dot"])
+        line.hear_all()
+
+    with Peer(script) as peer:
+        place.route_to(peer)
+        report = place.deliver(b"1@there.example", "\u00e4@there.example".encode())
+    assert report == b"h127.0.0.1 does not like recipient.\nRemote host said: 550 no\n\0" + TAKEN
+    assert b"MAIL FROM:<from@here.example> SIZE=25 BODY=8BITMIME SMTPUTF8\r\n" in peer.heard[0]
+
+
+@pytest.mark.parametrize("offers", [OFFERS, GOOD["EHLO"]])
+def test_a_recipient_refused_means_nobody_gets_it_if_all_are_wanted(place: Place, offers: bytes) -> None:
+    for no, item in ((b"450 later\r\n", b"Z"), (b"550 no\r\n", b"D")):
+
+        def script(line: Line, no: bytes = no) -> None:
+            for reply in (GOOD["greeting"], offers, GOOD["MAIL"], GOOD["RCPT"]):
+                line.say(reply)
+                line.hear()
+            line.say(no)
+            line.hear_all()
+
+        with Peer(script) as peer:
+            place.route_to(peer)
+            report = place.deliver(b"1@there.example", b"2@there.example", whole=True)
+        assert report.endswith(b"\0%sGiving up on 127.0.0.1.\n\0" % item)
+        assert b"DATA" not in peer.heard[0]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -117,7 +191,7 @@ def test_a_reply_that_never_ends_ends_the_conversation(place: Place, line: bytes
     def script(there: Line) -> None:
         there.say(GOOD["greeting"])
         there.hear()
-        there.say(GOOD["HELO"])
+        there.say(GOOD["EHLO"])
         there.hear()
         while True:
             there.say(line * 50)
@@ -138,14 +212,14 @@ def test_a_megabyte_of_reply_is_reported_in_five_thousand_bytes(place: Place) ->
 
 def test_replies_that_come_byte_by_byte_and_with_bare_lf(place: Place) -> None:
     plain = {name: reply.replace(b"\r\n", b"\n") for name, reply in GOOD.items()}
-    with Peer(replies({**plain, "HELO": b"250-a\n250-b\n250 c\n"}, byte_by_byte=True)) as peer:
+    with Peer(replies({**plain, "EHLO": b"250-a\n250-b\n250 c\n"}, byte_by_byte=True)) as peer:
         place.route_to(peer)
         assert place.deliver() == TAKEN
 
 
 def test_replies_that_all_come_at_once_are_taken_one_after_the_other(place: Place) -> None:
     def script(line: Line) -> None:
-        line.say(b"".join(GOOD[name] for name in ("greeting", "HELO", "MAIL", "RCPT", "DATA")))
+        line.say(b"".join(GOOD[name] for name in ("greeting", "EHLO", "MAIL", "RCPT", "DATA")))
         line.hear_body()
         line.say(GOOD["dot"])
         line.hear_all()
@@ -157,7 +231,7 @@ def test_replies_that_all_come_at_once_are_taken_one_after_the_other(place: Plac
 
 def test_a_yes_to_a_message_that_was_not_sent_yet_is_not_believed(place: Place) -> None:
     def script(line: Line) -> None:
-        line.say(b"".join(GOOD[name] for name in ("greeting", "HELO", "MAIL", "RCPT", "DATA", "dot")))
+        line.say(b"".join(GOOD[name] for name in ("greeting", "EHLO", "MAIL", "RCPT", "DATA", "dot")))
         line.hear_all()
 
     with Peer(script) as peer:
@@ -173,7 +247,7 @@ def test_a_no_in_the_middle_of_a_large_message_is_its_answer(place: Place) -> No
     write(place.message, b"x" * 70 + b"\n" + b"y" * 30_000_000)
 
     def script(line: Line) -> None:
-        for name in ("greeting", "HELO", "MAIL", "RCPT"):
+        for name in ("greeting", "EHLO", "MAIL", "RCPT"):
             line.say(GOOD[name])
             line.hear()
         line.say(GOOD["DATA"])
@@ -208,7 +282,7 @@ def test_each_recipient_has_its_item_in_the_order_of_argv(place: Place) -> None:
 
 def test_items_stop_where_the_connection_died(place: Place) -> None:
     def script(line: Line) -> None:
-        for name in ("greeting", "HELO", "MAIL", "RCPT"):
+        for name in ("greeting", "EHLO", "MAIL", "RCPT"):
             line.say(GOOD[name])
             line.hear()
 
@@ -240,7 +314,7 @@ def test_a_peer_that_does_not_read_the_message_is_left_after_the_timeout(place: 
     write(place.message, b"y" * 30_000_000)
 
     def script(line: Line) -> None:
-        for name in ("greeting", "HELO", "MAIL", "RCPT"):
+        for name in ("greeting", "EHLO", "MAIL", "RCPT"):
             line.say(GOOD[name])
             line.hear()
         line.say(GOOD["DATA"])
@@ -256,9 +330,10 @@ def test_a_peer_that_does_not_read_the_message_is_left_after_the_timeout(place: 
 def test_an_ill_disk_leaves_no_half_message_at_the_peer(place: Place) -> None:
     os.unlink(place.message)
     os.mkdir(place.message)  # reading a directory fails as reading a bad sector does
-    report, heard = outcome(place)
-    assert report == b"r\0ZUnable to read message. (#4.3.0)\n\0"
-    assert heard.endswith(b"DATA\r\n")
+    with Peer(replies()) as peer:
+        place.route_to(peer)
+        assert place.deliver() == b"ZUnable to read message. (#4.3.0)\n\0"
+    assert peer.heard == []
 
 
 @pytest.mark.parametrize(

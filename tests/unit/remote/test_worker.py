@@ -114,6 +114,24 @@ def test_a_request_without_a_descriptor_is_a_reason_to_wait(rspawn: Rspawn) -> N
     assert (number, report) == (5, b"ZSystem resources temporarily unavailable. (#4.3.0)\n\0")
 
 
+def test_it_says_that_it_is_there_while_conversations_go_on(rspawn: Rspawn) -> None:
+    called, go_on = threading.Event(), threading.Event()
+
+    def slow(line: Line) -> None:
+        called.set()
+        go_on.wait(PATIENCE)
+        line.hear_all()
+
+    with Peer(slow) as peer:
+        rspawn.place.route_to(peer)
+        rspawn.ask(1)
+        assert called.wait(PATIENCE)
+        rspawn.socket.send(bytes(4))
+        assert rspawn.hear() == (0, b"")
+        go_on.set()
+        rspawn.socket.shutdown(socket.SHUT_RDWR)
+
+
 def test_a_bug_in_one_delivery_is_a_crash_of_that_delivery_only(
     rspawn: Rspawn, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,9 +143,9 @@ def test_a_bug_in_one_delivery_is_a_crash_of_that_delivery_only(
         rspawn.ask(1)
         assert rspawn.hear() == (1, b"Zqmail-remote crashed.\n\0")
     assert reduce(b"Zqmail-remote crashed.\n\0", 0, 0) == (b"Z", b"qmail-remote crashed.\n")
-    rspawn.place.control("smtproutes", f":127.0.0.1:{free_port()}")
+    rspawn.place.control("smtproutes", f":127.0.0.1:{(port := free_port())}")
     rspawn.ask(2)
-    assert rspawn.hear() == (2, REFUSED)
+    assert rspawn.hear() == (2, REFUSED[:-1] + b"Mail waits for the relay 127.0.0.1 port %d.\n\0" % port)
     assert "RuntimeError" in capfd.readouterr().err
 
 

@@ -102,3 +102,9 @@ def test_only_the_special_sender_makes_a_triple_bounce() -> None:
     assert is_triple(b"#@[]")
     assert not is_triple(b"")
     assert not is_triple(b"a@b")
+
+
+def test_a_bounce_may_be_dated_in_local_time() -> None:
+    local = Sender(b"M", b"h", b"p@h", uses_local_time=True)
+    assert Bounce(b"a@b", local, 0, -28800).before.startswith(b"Date: 31 Dec 1969 16:00:00 -0800\n")
+    assert Bounce(b"a@b", US, 0, -28800).before.startswith(b"Date: 1 Jan 1970 00:00:00 -0000\n")

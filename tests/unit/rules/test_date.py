@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmailpy.rules.date import civil, date822, mbox_date, message_id_stamp
+from qmailpy.rules.date import civil, date822, date822_east, mbox_date, message_id_stamp
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 FIRST, LAST = -62135596800, 253402300799  # 0001-01-01 and 9999-12-31, the ends of datetime
@@ -45,3 +45,19 @@ def test_any_integer_is_a_date_and_the_calendar_repeats_after_400_years(when: in
     for text in (date822(when), mbox_date(when)):
         assert text.endswith(b"\n")
         assert text.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("when", "east", "expected"),
+    [
+        (1795228061, 0, b"21 Nov 2026 02:27:41 +0000\n"),
+        (1795228061, 3600, b"21 Nov 2026 03:27:41 +0100\n"),
+        (1795228061, -28800, b"20 Nov 2026 18:27:41 -0800\n"),
+        (1795228061, 20700, b"21 Nov 2026 08:12:41 +0545\n"),
+        (0, 3208, b"1 Jan 1970 00:53:28 +0053\n"),  # a zone with seconds is rounded, the time is not
+        (0, 1770, b"1 Jan 1970 00:29:30 +0030\n"),
+        (0, -1770, b"31 Dec 1969 23:30:30 -0030\n"),
+    ],
+)
+def test_a_second_in_local_time(when: int, east: int, expected: bytes) -> None:
+    assert date822_east(when, east) == expected

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from qmailpy.rules.instructions import (
     BLANK,
+    CR,
     FILE_WITH_X,
     FORWARD,
     MAILDIR,
@@ -45,7 +46,8 @@ def steps(text: bytes, *, forward_only: bool = False) -> Steps:
         (b"# a comment | & ./", []),
         (b"+list", []),
         (b"+anything", []),
-        (b"joe\r", [(FORWARD, b"joe\r")]),  # CR is a byte of the address
+        (b"jo\re", [(FORWARD, b"jo\re")]),
+        (b"#joe\r", []),
         (b"\xff\xfe", [(FORWARD, b"\xff\xfe")]),
     ],
 )
@@ -61,6 +63,12 @@ def test_lines_keep_their_order() -> None:
 @pytest.mark.parametrize("text", [b"", b"\n", b" \t\n./x\n", b"\0x\n"])
 def test_a_blank_first_line_is_refused(text: bytes) -> None:
     assert steps(text)[0] == (REFUSE, BLANK)
+
+
+@pytest.mark.parametrize("line", [b"./Maildir/", b"./Mailbox", b"|cat", b"&joe", b"joe", b"+list", b""])
+def test_a_line_that_ends_with_cr_is_refused(line: bytes) -> None:
+    assert steps(b"#\r\n" + line + b"\r\n") == [(REFUSE, CR)]
+    assert steps(line + b"\r \t\n", forward_only=True) == [(REFUSE, CR)]
 
 
 def test_later_blank_lines_are_ignored() -> None:

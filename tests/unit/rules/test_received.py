@@ -2,7 +2,7 @@
 
 import pytest
 
-from qmailpy.rules.received import invoked_by, received_line
+from qmailpy.rules.received import invoked_by, invoker, received_line
 
 ALIAS, QMAILD, QMAILS = 101, 102, 103
 
@@ -30,3 +30,31 @@ def test_the_line_is_byte_exact() -> None:
         received_line(14372, b"by uid 0", 1795228061)
         == b"Received: (qmail 14372 invoked by uid 0); 21 Nov 2026 02:27:41 -0000\n"
     )
+
+
+def test_the_line_may_tell_local_time() -> None:
+    line = received_line(1, b"by uid 0", 1795228061, -28800)
+    assert line == b"Received: (qmail 1 invoked by uid 0); 20 Nov 2026 18:27:41 -0800\n"
+
+
+@pytest.mark.parametrize("uid", [0, 1000, ALIAS, QMAILD, QMAILS, 4294967294])
+def test_the_line_tells_who_brought_the_message(uid: int) -> None:
+    line = received_line(77, invoked_by(uid, ALIAS, QMAILD, QMAILS), 0)
+    assert invoker(line + b"Received: (qmail 1 invoked by uid 5); x\n", ALIAS, QMAILD, QMAILS) == uid
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"Received: from x by y; date\n",
+        b"Received: (qmail 1 invoked by uid ); x\n",
+        b"Received: (qmail 1 invoked by uid -1); x\n",
+        b"Received: (qmail 1 invoked by uid 1x); x\n",
+        b"Received: (qmail 1 invoked by uid 99999999999999999999); x\n",
+        b"Received: (qmail 1 invoked by uid 1",
+        b"X: (qmail 1 invoked by uid 1); x\n",
+    ],
+)
+def test_another_line_tells_nobody(line: bytes) -> None:
+    assert invoker(line, ALIAS, QMAILD, QMAILS) is None

@@ -32,8 +32,14 @@ LISTS = [
     (b"b@[1.2.3.4]", b"b@[1.2.3.4]", [b"b@[1.2.3.4]"]),
     (b"#@[]", b"#@[]", [b"#@[]"]),
     (b"a@b@c", b"a@b@c.example.com", [b"a@b@c.example.com"]),
+    (b"a@b.+", b"a@b..plus.example", [b"a@b..plus.example"]),
+    (b"<foo.>", b"<foo@mail.example.com>", [b"foo" + HOST]),
+    (b"<.>", b"<>", [b""]),
+    (b"a@b.@", b"a@b.", [b"a@b."]),
+    (b'a@"b+"', b'a@"b+".example.com', [b"a@b+.example.com"]),
     # source routes
     (b"<@brl.mil:u@h.x>", b"<u@h.x>", [b"u@h.x"]),
+    (b"<@host>", b"<>", [b""]),
     (b"c <@a,@b:c@d>", b"c <c@d.example.com>", [b"c@d.example.com"]),
     # angle brackets, phrases, comments
     (b"<>", b"<>", [b""]),
@@ -53,6 +59,8 @@ LISTS = [
     # empty ones
     (b"", b"", []),
     (b"a,,b,", b"a@mail.example.com, , b@mail.example.com,", [b"b" + HOST, b"a" + HOST]),
+    # a stray < joins the address
+    (b"a <b", b"a <b@mail.example.com", [b"a<b" + HOST]),
     # quoting
     (b'"a b"@c.d', b'"a b"@c.d', [b"a b@c.d"]),
     (b'"a\\"b\\\\"@c.d', b'"a\\"b\\\\"@c.d', [b'a"b\\@c.d']),
@@ -92,6 +100,7 @@ BROKEN = [
     b"a@b>",
     b">",
     b"a:b",
+    b"@a:b@c.d, e@f.g",  # a route without its brackets
     b":",
     b"g:a;b;",
     b"a\\",

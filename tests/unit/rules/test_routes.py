@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 from qmailpy.disk import control
 from qmailpy.rules.routes import (
     BY_MX,
+    ENCRYPT,
     ERROR,
+    IMPLICIT,
+    MAY,
+    NONE,
     RELAY,
     BadRoute,
     Route,
     find_route,
-    must_be_able_to,
     parse,
 )
 
@@ -108,16 +111,89 @@ def test_a_route_that_is_not_understood_is_never_weaker_than_it_was_meant(value:
         parse(value)
 
 
-@pytest.mark.parametrize("options", [b"tls=encrypt", b"tls=verify", b"tls=fingerprint", b"tls=implicit", b"auth=isp"])
-def test_what_this_version_cannot_do_waits(options: bytes) -> None:
+PIN = b"fingerprint=" + b"Aa" * 32
+
+
+@pytest.mark.parametrize(
+    ("options", "tls", "named", "pinned", "anyhow"),
+    [
+        (b"", MAY, False, False, False),
+        (b"tls=none", NONE, False, False, False),
+        (b"tls=encrypt", ENCRYPT, False, False, False),
+        (b"tls=verify", ENCRYPT, True, False, False),
+        (b"tls=implicit", IMPLICIT, True, False, False),
+        (PIN, ENCRYPT, False, True, False),
+        (b"tls=fingerprint " + PIN, ENCRYPT, False, True, False),
+        (b"tls=implicit " + PIN, IMPLICIT, False, True, False),
+        (b"tls=implicit verify=no", IMPLICIT, False, False, True),
+        (b"tls=encrypt verify=no", ENCRYPT, False, False, True),
+        (b"auth=isp", ENCRYPT, True, False, False),
+        (b"tls=encrypt auth=isp", ENCRYPT, True, False, False),
+        (b"tls=encrypt auth=isp verify=no", ENCRYPT, False, False, True),
+        (b"tls=implicit auth=isp", IMPLICIT, True, False, False),
+        (b"auth=isp " + PIN, ENCRYPT, False, True, False),
+    ],
+)
+def test_what_the_options_mean(options: bytes, tls: bytes, named: bool, pinned: bool, anyhow: bool) -> None:
     found = parse(b"relay:25 " + options)
+    assert (found.tls, found.named, bool(found.fingerprint), found.anyhow) == (tls, named, pinned, anyhow)
+
+
+def test_a_fingerprint_may_have_colons() -> None:
+    assert parse(b"relay:25 fingerprint=" + b":".join([b"aA"] * 32)).fingerprint == b"\xaa" * 32
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        b"tls=may auth=isp",
+        b"tls=none auth=isp",
+        b"tls=fingerprint",
+        b"tls=verify " + PIN,
+        b"tls=may " + PIN,
+        b"tls=verify verify=no",
+        b"tls=may verify=no",
+        b"tls=encrypt verify=yes",
+        b"tls=implicit verify=no " + PIN,
+        b"fingerprint=aa",
+        b"fingerprint=:",
+        b"fingerprint=" + b"zz" * 32,
+        b"fingerprint=" + b"aa" * 33,
+    ],
+)
+def test_options_that_would_be_weaker_than_they_look_are_refused(options: bytes) -> None:
     with pytest.raises(BadRoute):
-        must_be_able_to(found)
+        parse(b"relay:25 " + options)
 
 
-@pytest.mark.parametrize("value", [b"relay", b"relay:25 tls=none", b"relay:25 tls=may", b"", b":26"])
-def test_plain_smtp_can_be_done(value: bytes) -> None:
-    must_be_able_to(parse(value))
+@pytest.mark.parametrize(("host", "fits"), [(b"127.0.0.1", True), (b"[::1]", True), (b"localhost", False)])
+def test_a_login_in_clear_is_for_this_machine_only(host: bytes, fits: bool) -> None:
+    value = host + b":25 tls=none auth=isp"
+    if fits:
+        assert parse(value).anyhow
+        return
+    with pytest.raises(BadRoute):
+        parse(value)
+
+
+def test_a_login_is_for_relays_and_not_for_whom_the_dns_names() -> None:
+    with pytest.raises(BadRoute):
+        parse(b":25 tls=verify auth=isp")
+
+
+def test_a_senders_route_comes_before_the_one_for_everything_only() -> None:
+    routes = control.mapping([b"a.example:named", b".b.example:below", b":all"])
+    senders = control.mapping([b"joe@here.example:joes", b"@here.example:ours", b"@mx.example:"])
+    for host, sender, relay in (
+        (b"a.example", b"joe@here.example", b"named"),
+        (b"x.b.example", b"joe@here.example", b"below"),
+        (b"c.example", b"Joe@Here.Example", b"joes"),
+        (b"c.example", b"ann@here.example", b"ours"),
+        (b"c.example", b"ann@there.example", b"all"),
+        (b"c.example", b"", b"all"),
+        (b"c.example", b"ann@mx.example", b""),
+    ):
+        assert find_route(host, routes, sender, senders).host == relay
 
 
 @settings(deadline=None)  # the machine may be busy

@@ -28,7 +28,7 @@ class Talk:
 
     def turn(self) -> None:
         self.cleaner.flush()
-        self.loop.turn(0)
+        self.loop.turn(0.01)  # what was sent a moment ago waits for the next a moment longer
 
     def answer(self, answers: bytes) -> None:
         os.write(self.answers, answers)

@@ -38,7 +38,26 @@ def test_lines_come_out_in_their_order(ends: tuple[int, int]) -> None:
     for number in range(200):
         log.say(logline.end(number))
         log.flush()
+    loop.turn(1)
     assert drain(ends[0]) == b"".join(logline.end(number) for number in range(200))
+
+
+def test_a_line_alone_is_written_at_once(ends: tuple[int, int]) -> None:
+    log = Log(Loop(), ends[1])
+    log.say(logline.end(1))
+    log.flush()
+    assert drain(ends[0]) == logline.end(1)
+
+
+def test_lines_in_quick_succession_wake_their_reader_once(ends: tuple[int, int]) -> None:
+    loop = Loop()
+    log = Log(loop, ends[1])
+    for number in range(3):
+        log.say(logline.end(number))
+        log.flush()
+    assert drain(ends[0]) == logline.end(0)
+    loop.turn(1)
+    assert drain(ends[0]) == logline.end(1) + logline.end(2)
 
 
 def test_nobody_is_waited_for(ends: tuple[int, int]) -> None:
@@ -51,7 +70,7 @@ def test_nobody_is_waited_for(ends: tuple[int, int]) -> None:
     found = b""
     while len(found) < 60 * len(line):
         found += drain(ends[0])
-        loop.turn(0)
+        loop.turn(0.01)
     assert found == 60 * line
 
 

@@ -213,6 +213,8 @@ def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
         (b"me", (b"Me", b"home", b"", b"")),
         (b"ME-Foo-Bar", (b"Me", b"home", b"-", b"Foo-Bar")),
         (b"men", (b"alias", b"alias", b"-", b"men")),
+        (b"Alias", (b"alias", b"alias", b"", b"")),
+        (b"alias-Shop-x", (b"alias", b"alias", b"-", b"Shop-x")),  # as virtualdomains makes it
         (b"root", (b"alias", b"alias", b"-", b"root")),
     ],
 )

@@ -69,3 +69,37 @@ def test_path_is_searched_as_execvp_does(tmp_path: Path) -> None:
     assert process.find(b"tool", search) == os.fsencode(f"{tmp_path}/b/tool")
     assert process.find(b"./tool", search) == b"./tool"
     assert process.find(b"missing", search) == b"missing"
+
+
+def test_a_program_is_never_taken_from_the_current_directory_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tool").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "tool").chmod(0o755)
+
+    def become(search: bytes) -> int:
+        try:
+            process.execute_found([b"tool"], {b"PATH": search})
+        except FileNotFoundError:
+            return 9
+
+    assert _in_child(lambda: become(b"/nonexistent")) == 9
+    assert _in_child(lambda: become(b"/nonexistent:")) == 0  # an empty part of $PATH asks for it
+
+
+def test_a_script_without_its_first_line_is_run_by_the_shell(tmp_path: Path) -> None:
+    (tmp_path / "tool").write_text("exit $1\n")
+    (tmp_path / "tool").chmod(0o755)
+
+    def become() -> int:
+        process.execute_found([b"tool", b"7"], {b"PATH": os.fsencode(tmp_path)})
+
+    assert _in_child(become) == 7
+
+
+def test_without_a_path_the_systems_own_places_are_searched() -> None:
+    def become() -> int:
+        process.execute_found([b"sh", b"-c", b"exit 8"], {})
+
+    assert _in_child(become) == 8

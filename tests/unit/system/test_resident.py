@@ -2,6 +2,9 @@
 
 import errno
 import os
+import resource
+import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from qmailpy.system import process, resident, signals
 from qmailpy.system.loop import Loop
+from tests.support import is_running, wait_for
 
 
 class Parent:
@@ -25,7 +29,7 @@ class Parent:
         while found := process.reap():
             assert self.crew.ended(*found)
 
-    def give(self, work: "resident.Work", request: bytes, *passed: int, key: str = "k") -> None:
+    def give(self, work: "resident.Work", request: bytes, *passed: int, key: object = "k") -> None:
         kind = resident.Kind((key,), "qmail-test", os.getuid(), os.getgid(), b"/", work)
         self.crew.give(kind, request, list(passed), self.answers.append)
         self.pids.update(self.crew._all)
@@ -36,6 +40,13 @@ class Parent:
                 return self.answers
             self.loop.turn(0.5)
         raise AssertionError("no answer")
+
+    def wait_for_nobody(self) -> None:
+        for _ in range(40):
+            if not self.crew._all:
+                return
+            self.loop.turn(0.5)
+        raise AssertionError("children are left")
 
     def leave(self) -> None:
         self.crew.dismiss_idle()
@@ -148,6 +159,87 @@ def test_a_child_that_dies_is_reported_and_replaced(parent: Parent) -> None:
     assert parent.wait(2)[1] == b"well"
 
 
+def test_children_of_one_uid_and_two_homes_are_different(parent: Parent) -> None:
+    for count, folder in enumerate((b"/home/joe", b"/home/joe/virtual", b"/home/joe"), start=1):
+        parent.give(lambda _: b"%d" % os.getpid(), b"?", key=(1000, 1000, folder))
+        parent.wait(count)
+    first, second, third = parent.answers
+    assert first == third
+    assert first != second
+
+
+def test_an_idle_child_leaves(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resident, "IDLE", 0.05)
+    parent.give(lambda _: b"well", b"?", key="joe")
+    parent.give(lambda _: b"well", b"?", key="lookup")
+    parent.wait(2)
+    parent.wait_for_nobody()
+
+
+def test_a_child_that_is_stopped_leaves_too(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its user can do that to it; it would stay for ever."""
+    monkeypatch.setattr(resident, "IDLE", 0.05)
+    parent.give(lambda _: b"%d" % os.getpid(), b"?")
+    (answer,) = parent.wait(1)
+    assert answer is not None
+    os.kill(int(answer), signal.SIGSTOP)
+    parent.wait_for_nobody()
+
+
+def test_a_child_that_speaks_unasked_is_killed(parent: Parent) -> None:
+    def babble(_: bytes) -> bytes:
+        with socket.socket(fileno=os.dup(3)) as line:
+            line.send(b"asked")
+            line.send(b"unasked")
+        os.read(0, 1)  # until it is killed: nobody writes
+        return b""
+
+    read_end, write_end = os.pipe()
+    parent.give(babble, b"?", read_end)
+    os.close(read_end)
+    assert parent.wait(1) == [b"asked"]
+    parent.wait_for_nobody()
+    os.close(write_end)
+
+
+def test_only_so_many_idle_children_are_kept(parent: Parent) -> None:
+    parent.crew._most_idle = 2
+    read_end, write_end = os.pipe()
+
+    def wait_for_end(_: bytes) -> bytes:
+        os.read(0, 1)
+        return b"well"
+
+    for number in range(5):
+        parent.give(wait_for_end, b"?", read_end, key=number)
+    os.close(read_end)
+    os.close(write_end)
+    parent.wait(5)
+    for _ in range(40):
+        if len(parent.crew._all) == 2:
+            break
+        parent.loop.turn(0.5)
+    assert len(parent.crew._all) == 2
+
+
+def test_a_child_whose_limits_were_changed_takes_no_more_work(parent: Parent) -> None:
+    def lower(request: bytes) -> bytes:
+        if request == b"lower":
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        return b"%d" % os.getpid()
+
+    resource_limit = resource.getrlimit(resource.RLIMIT_CORE)
+    if resource_limit == (0, 0):
+        pytest.skip("core files are forbidden already")
+    parent.give(lower, b"keep")
+    parent.wait(1)
+    parent.give(lower, b"lower")
+    parent.wait(2)
+    parent.give(lower, b"keep")
+    first, second, third = parent.wait(3)
+    assert first == second != third
+
+
 def test_an_unknown_exception_is_reported_as_a_death(parent: Parent) -> None:
     parent.give(lambda _: b"%d" % (1 // 0), b"?")
     assert parent.wait(1) == [None]
@@ -157,3 +249,32 @@ def test_a_request_that_is_too_large_is_refused_to_the_caller(parent: Parent) ->
     with pytest.raises(OSError) as caught:
         parent.give(lambda _: b"", b"x" * (4 << 20))
     assert caught.value.errno == errno.EMSGSIZE
+
+
+def test_work_that_is_abandoned_ends_with_all_that_it_has_started(parent: Parent) -> None:
+    """As where a source of accounts hangs in a call of the C library's: nothing in the child could end it."""
+    read_end, write_end = os.pipe()
+
+    def stay() -> int:
+        os.write(0, b"%d " % os.getpid())
+        signal.pause()
+        return 0
+
+    def hang(_: bytes) -> bytes:
+        process.fork(stay)
+        stay()
+        return b"never"
+
+    kind = resident.Kind(("k",), "qmail-test", os.getuid(), os.getgid(), b"/", hang, process.lead_group)
+    pid = parent.crew.give(kind, b"hang", [write_end], parent.answers.append)
+    said = b""
+    while said.count(b" ") < 2:
+        said += os.read(read_end, 100)
+    parent.crew.abandon(pid)
+    parent.crew.abandon(pid)
+    parent.wait_for_nobody()
+    assert parent.answers == []
+    for each in map(int, said.split()):
+        wait_for(lambda each=each: not is_running(each), "the end of both")  # type: ignore[misc]
+    os.close(read_end)
+    os.close(write_end)

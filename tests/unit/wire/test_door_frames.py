@@ -29,6 +29,8 @@ def hear(content: bytes, pieces: list[int]) -> list[tuple[bytes, bytes]]:
         at += size
         while (frame := reader.next()) is not None:
             found.append(frame)
+    assert reader.is_between
+    reader.forget()
     assert reader.size == 0
     return found
 
@@ -142,3 +144,26 @@ def test_an_envelope_without_end_is_refused() -> None:
     with pytest.raises(Refusal) as caught:
         take(Incoming(0), (b"M", b""), (b"e", ENVELOPE), *more)
     assert caught.value.code == 82
+
+
+@given(st.binary(max_size=200_000))
+def test_a_list_is_read_as_it_was_written(text: bytes) -> None:
+    heard = door.List(text).encode()
+    found = door.decode_list(heard)
+    assert isinstance(found, door.List)
+    assert found.text == text
+    assert door.decode_list(heard[:-1]) is None
+
+
+@given(st.binary())
+def test_any_bytes_are_a_list_an_answer_or_not_whole(heard: bytes) -> None:
+    try:
+        assert isinstance(door.decode_list(heard), door.List | door.Answer | None)
+    except door.DoorError:
+        return
+
+
+def test_who_asks_for_a_list_says_nothing_else() -> None:
+    reader = door.FrameReader()
+    reader.feed(door.greeting(door.LIST))
+    assert reader.next() == (door.LIST, b"")

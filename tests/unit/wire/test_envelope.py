@@ -98,6 +98,15 @@ def test_many_short_recipients_take_no_more_memory_than_their_bytes() -> None:
     assert len(reader.records()) == reader.size
 
 
+def test_an_envelope_is_given_away_and_not_copied() -> None:
+    reader = read(Envelope(b"a@b", [b"c@d"]).encode())
+    wanted = reader.records()
+    assert reader.give() == wanted
+    assert reader.size == 0
+    with pytest.raises(EnvelopeError):
+        Reader().give()
+
+
 def test_a_nul_in_an_address_cannot_be_written() -> None:
     with pytest.raises(ValueError, match="NUL"):
         Envelope(b"a\0b", []).encode()

@@ -1,8 +1,11 @@
 """The client's dialogue as a table: what is said after which reply, without any network."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qmailpy.wire import smtp
+from qmailpy.wire.sasl import Credentials
 from qmailpy.wire.smtp import Client
 
 
@@ -28,7 +31,7 @@ TO_DOT = (*TO_DATA, b"354 go\r\n")
 def test_a_message_is_accepted() -> None:
     speaker = client()
     assert speak(speaker, *TO_DOT, b"250 ok\r\n") == [
-        b"HELO me.example.org\r\n",
+        b"EHLO me.example.org\r\n",
         b"MAIL FROM:<a@b>\r\n",
         b"RCPT TO:<c@d>\r\n",
         b"DATA\r\n",
@@ -57,7 +60,7 @@ def test_without_a_recipient_there_is_no_data() -> None:
     ("before", "step", "bad"),
     [
         ((), smtp.GREETING, [b"221 x", b"250 x", b"421 x", b"554 x", b"354 x"]),
-        (GREETED[:1], smtp.HELO, [b"220 x", b"251 x", b"421 x", b"554 x", b"354 x"]),
+        (GREETED[:1], smtp.EHLO, [b"220 x", b"251 x", b"421 x", b"354 x"]),
         (GREETED, smtp.MAIL, [b"354 x", b"451 x", b"552 x"]),
         (TO_DATA, smtp.DATA, [b"250 x", b"220 x", b"451 x", b"554 x"]),
         (TO_DOT, smtp.DOT, [b"354 x", b"451 x", b"554 x"]),
@@ -76,7 +79,7 @@ def test_every_other_reply_ends_the_dialogue_at_its_step(
 
 def test_replies_may_come_together_or_byte_by_byte() -> None:
     together = client()
-    assert together.hear(b"".join(TO_DOT)) == b"HELO me.example.org\r\n"
+    assert together.hear(b"".join(TO_DOT)) == b"EHLO me.example.org\r\n"
     assert [together.hear(b"") for _ in range(4)] == [b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<c@d>\r\n", b"DATA\r\n", b""]
     assert together.step == smtp.BODY
     split = client()
@@ -138,3 +141,70 @@ def test_no_word_can_hold_a_line_end(evil: bytes) -> None:
 
 def test_the_table_prints_itself() -> None:
     assert "DATA      300..399      body" in smtp.table()
+
+
+# TLS, logins and what a server offers
+
+OFFERS = b"250-hello\r\n250-STARTTLS\r\n250-PIPELINING\r\n250 AUTH PLAIN\r\n"
+SECRET = Credentials(b"joe", b"geheim-geheim")
+
+
+def asking(tls: int, *, anyhow: bool = False) -> Client:
+    return Client(b"me", b"a@b", [b"c@d"], tls=tls, login=smtp.Login(SECRET, b"nonce", anyhow=anyhow))
+
+
+def test_a_login_waits_for_tls_and_a_proven_name() -> None:
+    speaker = asking(smtp.MUST)
+    assert speak(speaker, GREETED[0], OFFERS, b"220 go\r\n") == [b"EHLO me\r\n", b"STARTTLS\r\n", b""]
+    assert speaker.step == smtp.TLS
+    assert speaker.hear(b"") == b""
+    assert speaker.secured(b"TLS", proven=True) == b"EHLO me\r\n"
+    [said] = speak(speaker, OFFERS)
+    assert said.startswith(b"AUTH PLAIN ")
+    assert speak(speaker, b"235 in\r\n") == [b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n"]
+
+
+@pytest.mark.parametrize("tls", [smtp.NEVER, smtp.MAY, smtp.MUST, smtp.AT_ONCE])
+@pytest.mark.parametrize("anyhow", [False, True])
+def test_to_whoever_answers_a_login_goes_only_if_the_route_says_so(tls: int, anyhow: bool) -> None:
+    speaker = asking(tls, anyhow=anyhow)
+    said = b""
+    for reply in (GREETED[0], OFFERS, b"220 go\r\n", b"", OFFERS):
+        if speaker.step == smtp.TLS:
+            said += speaker.secured(b"TLS", proven=False)
+        said += speaker.hear(reply) if speaker.step != smtp.AUTH else b""
+    assert (b"AUTH PLAIN" in said) is anyhow
+    assert speaker.failed_at == ("" if anyhow else smtp.AUTH)
+
+
+@pytest.mark.parametrize("tls", [smtp.NEVER, smtp.MAY, smtp.MUST, smtp.AT_ONCE])
+@pytest.mark.parametrize("proven", [False, True])
+@given(replies=st.lists(st.sampled_from([*GREETED, OFFERS, b"220 go\r\n", b"235 in\r\n", b"334 \r\n", b"500 no\r\n"])))
+def test_whatever_is_said_no_login_goes_to_whom_it_is_not_for(tls: int, proven: bool, replies: list[bytes]) -> None:
+    speaker = asking(tls)
+    said = b""
+    for reply in replies:
+        if speaker.step == smtp.TLS:
+            said += speaker.secured(b"TLS", proven=proven)
+        said += speaker.hear(reply)
+        assert b"AUTH" not in said or (proven and speaker.security)
+        if tls in (smtp.MUST, smtp.AT_ONCE):
+            assert b"MAIL" not in said or speaker.security
+
+
+@given(pieces=st.lists(st.integers(1, 9)), rest=st.binary(max_size=200))
+def test_pieces_of_any_size_lead_to_the_same_words(pieces: list[int], rest: bytes) -> None:
+    text = GREETED[0] + b"250-hello\r\n250-PIPELINING\r\n250 SIZE 1000\r\n" + b"250 ok\r\n550 no\r\n" + rest
+    whole, split = client(b"1@d", b"2@d"), client(b"1@d", b"2@d")
+    said = whole.hear(text)
+    while words := whole.hear(b""):
+        said += words
+    heard, at = b"", 0
+    for size in [*pieces, len(text)]:
+        heard += split.hear(text[at : at + size])
+        at += size
+        while words := split.hear(b""):
+            heard += words
+    assert heard == said
+    assert (split.step, split.failed_at, split.nonsense) == (whole.step, whole.failed_at, whole.nonsense)
+    assert [answer.code for answer in split.answers] == [answer.code for answer in whole.answers]

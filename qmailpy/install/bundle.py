@@ -1,0 +1,73 @@
+"""Bundles: what an exec'ed program may import, in one file for each program (system/bundled reads it).
+
+Each is as large as its program needs: a page that is read costs as much as a page that is used. The file's name ends
+in the interpreter's cache tag, as a compiled module's does; another interpreter does not see it.
+"""
+
+import ast
+import marshal
+import sys
+from types import CodeType
+
+from qmailpy.programs.table import PROGRAMS
+
+LOADER = "qmailpy.system.bundled"
+ROLES = ("caller", "the user")  # the programs that users' mail runs by exec
+INSIDE = {"sendmail": ("qmail-inject",), "mailq": ("qmail-qread",)}  # programs that one runs without an exec
+START = "qmailpy.programs"
+OPTIMIZE = 2  # without docstrings: nobody asks for them there, and they are a third of it
+LARGEST = 1 << 20  # bytes; a launcher reads no more
+
+
+def bundles(library: "dict[str, bytes]", shown: str) -> "dict[str, bytes]":
+    """All of them: path below the library -> content.
+
+    library: path -> content, of everything; shown: where it will stand, for the modules' file names.
+    """
+    sources = {_module(path): (path, content) for path, content in library.items() if path.startswith("qmailpy/")}
+    imports = {name: _imports(content) for name, (_, content) in sources.items()}
+    codes = {
+        name: (path.endswith("/__init__.py"), marshal.dumps(_compiled(content, f"{shown}/{path}")))
+        for name, (path, content) in sources.items()
+    }
+    loader = _compiled(sources[LOADER][1], f"{shown}/{sources[LOADER][0]}")
+    found = {}
+    for program in PROGRAMS.values():
+        if program.role in ROLES:
+            names = (program.name, *INSIDE.get(program.name, ()))
+            needed = _needed([START, *(f"{START}.{PROGRAMS[name].module}" for name in names)], imports)
+            content = marshal.dumps((loader, {name: codes[name] for name in sorted(needed)}))
+            if len(content) <= LARGEST:
+                found[f"bundles/{program.name}.{sys.implementation.cache_tag}"] = content
+    return found
+
+
+def _compiled(source: bytes, path: str) -> CodeType:
+    code: CodeType = compile(source, path, "exec", dont_inherit=True, optimize=OPTIMIZE)
+    return code
+
+
+def _module(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _needed(todo: list[str], imports: "dict[str, list[str]]") -> set[str]:
+    """Every module that these may import, and the packages above them."""
+    found: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in imports and name not in found:
+            found.add(name)
+            todo += [name.rpartition(".")[0], *imports[name]]
+    return found
+
+
+def _imports(source: bytes) -> list[str]:
+    """What a module's import statements name, anywhere in it."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return names

@@ -1,0 +1,96 @@
+"""qmail-explain: says where an address goes, and why, without sending anything.
+
+qmail-explain [-j] [-d defaultdelivery] [-f sender] address...
+-j, --json: a JSON object a line, one for each address. -d: what qmail-start was given as default delivery; without it
+an explanation ends there. -f: the sender of the message that is imagined.
+
+Runs as: anybody, who is told what he may not read; root sees everything, in children that have become the user.
+Descriptors: 1 the explanation.
+Exit codes: 0 it would be delivered; 100 some of it would bounce; 111 some would have to wait, or could not be read.
+Control files: all that qmail-send and the programs for deliveries read.
+Trusts: nobody. Bytes outside 32..126 are shown as '?'.
+"""
+
+import posix
+
+from qmailpy.disk.home import Home
+from qmailpy.rules import options
+from qmailpy.skeletons.explained_home import BOUNCE, DEFER, UNKNOWN
+from qmailpy.skeletons.explanation import ENDS, Explanation, Step
+from qmailpy.system import descriptors, identity
+from qmailpy.verdict import EXIT, OK, PERM, TEMP, Die
+
+USAGE = b"usage: qmail-explain [ -j ] [ -d defaultdelivery ] [ -f sender ] address ..."
+_PRINTABLE = bytes(byte if 32 <= byte <= 126 else ord("?") for byte in range(256))
+
+
+def _text(address: bytes, steps: list[Step]) -> bytes:
+    lines = [address]
+    lines += [b"  " * (step.depth + 1) + step.kind + _where(step) + b": " + step.text for step in steps]
+    return b"".join(line.translate(_PRINTABLE) + b"\n" for line in lines)
+
+
+def _where(step: Step) -> bytes:
+    return b" (line %d)" % step.line if step.line else b""
+
+
+def _json(address: bytes, steps: list[Step]) -> bytes:
+    import json
+
+    def words(text: bytes) -> str:
+        return text.decode("utf-8", "surrogateescape")
+
+    told = {
+        "address": words(address),
+        "steps": [
+            {
+                "depth": step.depth,
+                "kind": words(step.kind),
+                "text": words(step.text),
+                **({"line": step.line} if step.line else {}),
+            }
+            for step in steps
+        ],
+        "ends": [{"kind": words(step.kind), "text": words(step.text)} for step in steps if step.kind in ENDS],
+    }
+    return json.dumps(told).encode() + b"\n"
+
+
+def _verdict(steps: list[Step]) -> int:
+    kinds = {step.kind for step in steps}
+    if kinds & {DEFER, UNKNOWN}:
+        return TEMP
+    return PERM if BOUNCE in kinds else OK
+
+
+def _be_the_owner(home: Home) -> None:
+    """Root looks at an embedded home as its owner does, who has every role there.  Errors: Die TEMP for a stranger."""
+    try:
+        posix.stat(home.control(b"embedded"))
+        status = posix.stat(home.queue)
+    except OSError:
+        return
+    if identity.is_root() and status.st_uid:
+        identity.become(status.st_uid, status.st_gid)
+    elif identity.my_uid() != status.st_uid:
+        raise Die(TEMP, b"all mail of this home is uid %d's: ask as him, or as root" % status.st_uid)
+
+
+def main(argv: list[bytes], home: Home) -> int:
+    """See the head of this file."""
+    try:
+        found, addresses = options.parse(argv[1:], b"jd:f:-;")
+    except options.UsageError as error:
+        raise Die(PERM, error.text + b"\n" + USAGE) from None
+    values = dict(found)
+    if not addresses or values.get(b"-", b"json") != b"json":
+        raise Die(PERM, USAGE)
+    _be_the_owner(home)
+    explanation = Explanation(home, values.get(b"d"), values.get(b"f", b"sender@example.org"))
+    show = _json if b"j" in values or b"-" in values else _text
+    verdicts = set()
+    for address in addresses:
+        steps = explanation.of(address)
+        descriptors.write_all(1, show(address, steps))
+        verdicts.add(_verdict(steps))
+    return EXIT[next(verdict for verdict in (TEMP, PERM, OK) if verdict in verdicts)]

@@ -1,0 +1,43 @@
+"""What a server offers in its answer to EHLO, and what of it a message uses (RFC 5321 4.1.1.1).
+
+Keywords and their parameters in capitals. Used by wire/smtp.
+"""
+
+from qmailpy.wire.lmtp import Content
+
+
+class Offers:
+    """The extensions of one server, as of its last EHLO; none after HELO."""
+
+    __slots__ = ("_words",)
+
+    def __init__(self, text: bytes = b"") -> None:
+        """text: of the reply, each line with its code; the first line has only a name."""
+        self._words: dict[bytes, list[bytes]] = {}
+        for line in text.split(b"\n")[1:]:
+            words = line[4:].upper().replace(b"AUTH=", b"AUTH ", 1).split()
+            if words:
+                self._words.setdefault(words[0], []).extend(words[1:])
+
+    def __contains__(self, keyword: bytes) -> bool:
+        """Whether it was offered."""
+        return keyword in self._words
+
+    def parameters(self, keyword: bytes) -> list[bytes]:
+        """What stands behind it; empty where it was not offered."""
+        return self._words.get(keyword, [])
+
+
+def of_message(offers: Offers, content: Content | None, addresses: list[bytes]) -> bytes:
+    """The parameters of MAIL: of RFC 1870, 6152 and 6531 what was offered and this message needs.
+
+    content: None where it is not known.
+    """
+    words = b""
+    if content is not None and content.size and b"SIZE" in offers:
+        words += b" SIZE=%d" % content.size
+    if content is not None and content.eight_bit and b"8BITMIME" in offers:
+        words += b" BODY=8BITMIME"
+    if b"SMTPUTF8" in offers and not all(address.isascii() for address in addresses):
+        words += b" SMTPUTF8"
+    return words
