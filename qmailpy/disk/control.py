@@ -8,6 +8,7 @@ the last of equal keys wins. A missing file is not an error; one that cannot be 
 import posix
 
 from qmailpy.disk.home import Home
+from qmailpy.system import descriptors
 from qmailpy.verdict import TEMP, Die, words
 
 LIMIT = 64 << 20  # bytes; a list of a million domains has 20 MB
@@ -25,18 +26,14 @@ def read(path: bytes) -> bytes | None:
     except OSError as error:
         raise Die(TEMP, b"unable to open " + path + b": " + words(error)) from None
     try:
-        pieces = []
-        size = 0
-        while piece := posix.read(descriptor, 65536):
-            pieces.append(piece)
-            size += len(piece)
-            if size > LIMIT:
-                raise Die(TEMP, b"unable to read " + path + b": larger than 64 MB")
-        return b"".join(pieces)
+        content = descriptors.read_all(descriptor, LIMIT)
     except OSError as error:
         raise Die(TEMP, b"unable to read " + path + b": " + words(error)) from None
     finally:
         posix.close(descriptor)
+    if len(content) > LIMIT:
+        raise Die(TEMP, b"unable to read " + path + b": larger than 64 MB")
+    return content
 
 
 def first_line(text: bytes) -> bytes:

@@ -6,6 +6,7 @@ Never waits (a FIFO is no such file). Used for aliases, the lists that they incl
 import errno
 import posix
 
+from qmailpy.system import descriptors
 from qmailpy.verdict import TEMP, Die, words
 
 LIMIT = 64 << 20  # bytes
@@ -54,7 +55,7 @@ def read(path: bytes) -> Content | None:
             raise _cannot(b"open", path, b"not a regular file")
         if before.st_mode & FORBIDDEN:
             raise Die(TEMP, b"Uh-oh: " + path + b" is writable. (#4.7.0)")
-        text = _read_whole(descriptor)
+        text = descriptors.read_whole(descriptor, LIMIT)
         after = posix.fstat(descriptor)
     except OSError as error:
         raise _cannot(b"read", path, words(error)) from None
@@ -64,17 +65,6 @@ def read(path: bytes) -> Content | None:
     if stamp != (before.st_mtime_ns, len(text)):
         raise _cannot(b"read", path, b"it is being written")
     return Content(text, stamp, after.st_uid)
-
-
-def _read_whole(descriptor: int) -> bytes:
-    pieces = []
-    size = 0
-    while piece := posix.read(descriptor, 65536):
-        pieces.append(piece)
-        size += len(piece)
-        if size > LIMIT:
-            raise OSError(errno.EFBIG, "larger than LIMIT")
-    return b"".join(pieces)
 
 
 def _cannot(verb: bytes, path: bytes, reason: bytes) -> Die:

@@ -9,6 +9,7 @@ import errno
 import posix
 
 from qmailpy.rules import dotqmail, instructions
+from qmailpy.system import descriptors
 from qmailpy.verdict import TEMP, Die, is_temporary, words
 
 TYPE_CHECKING = False
@@ -111,21 +112,10 @@ def _read_open(descriptor: int, candidate: dotqmail.Candidate) -> Found | None:
             return None
         if mode & FORBIDDEN:
             raise Die(TEMP, b"Uh-oh: .qmail file is writable. (#4.7.0)")
-        text = _content(descriptor)
+        text = descriptors.read_whole(descriptor, LIMIT)
     finally:
         posix.close(descriptor)
     return Found(candidate.name, text, candidate.default, forward_only=bool(mode & _OWNER_X))
-
-
-def _content(descriptor: int) -> bytes:
-    pieces = []
-    size = 0
-    while piece := posix.read(descriptor, 65536):
-        pieces.append(piece)
-        size += len(piece)
-        if size > LIMIT:
-            raise OSError(errno.EFBIG, "larger than LIMIT")
-    return b"".join(pieces)
 
 
 def _cannot_open(name: bytes, error: OSError) -> Die:

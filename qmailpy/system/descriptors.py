@@ -73,6 +73,14 @@ def read_all(descriptor: int, limit: int) -> bytes:
     return b"".join(pieces)
 
 
+def read_whole(descriptor: int, limit: int) -> bytes:
+    """Everything to end of file.  limit: bytes.  Errors: OSError, EFBIG where there is more."""
+    content = read_all(descriptor, limit)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, "larger than the limit")
+    return content
+
+
 def say(line: bytes, descriptor: int = 2) -> None:
     """One line; nobody listening is no reason to fail."""
     try:

@@ -81,6 +81,7 @@ def test_a_new_version_that_cannot_run_defers_and_never_bounces(place: Place) ->
     place.start()
     new = install_another(place)
     shutil.rmtree(f"{new}/qmailpy/local")
+    shutil.rmtree(f"{new}/bundles")
     before = place.children()
     place.send(place.address, "Subject: hello\n\n")
     place.log.wait("delivery", outcome="deferral")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qmailpy.disk import regular
+from qmailpy.system import descriptors
 from qmailpy.verdict import TEMP, Die
 
 
@@ -77,15 +78,15 @@ def test_a_file_without_measure_waits(path: str) -> None:
 
 def test_a_file_that_grows_while_it_is_read_waits(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     put(path, b"ann\n")
-    whole = regular._read_whole
+    whole = descriptors.read_whole
 
-    def slowly(descriptor: int) -> bytes:
-        text = whole(descriptor)
+    def slowly(descriptor: int, limit: int) -> bytes:
+        text = whole(descriptor, limit)
         with open(path, "ab") as file:
             file.write(b"bob\n")
         return text
 
-    monkeypatch.setattr(regular, "_read_whole", slowly)
+    monkeypatch.setattr(descriptors, "read_whole", slowly)
     with pytest.raises(Die, match="it is being written"):
         regular.read(path.encode())
 
