@@ -39,6 +39,12 @@ def _show_own(home: Home) -> int:
     return EXIT[OK]
 
 
+def _show_nothing() -> int:
+    """Mail leaves without a queue, and there is no door to ask."""
+    descriptors.write_all(1, b"Mail queue is empty\n")
+    return EXIT[OK]
+
+
 def _may_read(home: Home) -> bool:
     from qmailpy.disk.queue.paths import Paths
 
@@ -59,7 +65,7 @@ def main(argv: list[bytes], home: Home) -> int:
         descriptors.say(b"mailq: " + error.text)
         return _USAGE
     if not _may_read(home):
-        return _show_own(home)
+        return _show_nothing() if home.direct else _show_own(home)
     code = run_as_ours(run, b"mailq", "qmail-qread", [], home)
     if code == EXIT[OK]:
         _show_new(home)

@@ -4,9 +4,9 @@ Runs as: qmailq (root becomes it), or the owner of an embedded home.  Started by
 Arguments: none, or `service`: then descriptor 0 says nothing. `standby` only from qmail-start; `--inherit SOCKET LOCK`
 only from an older version of it. With one of the first two it waits where another door is open, and is the next one.
 Descriptors: 0 a pipe held by the starter, whose end means: finish; 2 warnings.
-Signals: TERM and INT finish, HUP reads the control file again.
+Signals: TERM and INT finish, HUP reads the control files again.
 Exit codes: 0 told to end; 111 it cannot start, above all because another door is open.
-Control files: queuebytes (bytes of a message, 0 for any; default 1 GiB).
+Control files: queuebytes (bytes of a message, 0 for any; default 1 GiB), localtime (of Received).
 Trusts: the kernel, about who the caller is; nobody else.
 """
 
