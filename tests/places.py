@@ -4,6 +4,7 @@ A journey asks for `place` and runs once in every Room: embedded (an ordinary us
 (root, one uid per role, /var/qmail in namespaces of its own), each resident and with QMAILEXEC=1.
 """
 
+import contextlib
 import os
 import pwd
 import signal
@@ -182,7 +183,8 @@ class Place:
                 self.daemons.kill()
                 self.daemons.wait()
         for pid in members(self.daemons.pid):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it is ending just now
+                os.kill(pid, signal.SIGKILL)
         self.daemons = None
 
     def children(self) -> dict[str, int]:
