@@ -26,19 +26,22 @@ def bundles(library: "dict[str, bytes]", shown: str) -> "dict[str, bytes]":
     """
     sources = {_module(path): (path, content) for path, content in library.items() if path.startswith("qmailpy/")}
     imports = {name: _imports(content) for name, (_, content) in sources.items()}
-    codes = {
-        name: (path.endswith("/__init__.py"), marshal.dumps(_compiled(content, f"{shown}/{path}")))
-        for name, (path, content) in sources.items()
-    }
-    loader = _compiled(sources[LOADER][1], f"{shown}/{sources[LOADER][0]}")
-    found = {}
+    needed = {}
     for program in PROGRAMS.values():
         if program.role in ROLES:
             names = (program.name, *INSIDE.get(program.name, ()))
-            needed = _needed([START, *(f"{START}.{PROGRAMS[name].module}" for name in names)], imports)
-            content = marshal.dumps((loader, {name: codes[name] for name in sorted(needed)}))
-            if len(content) <= LARGEST:
-                found[f"bundles/{program.name}.{sys.implementation.cache_tag}"] = content
+            needed[program.name] = _needed([START, *(f"{START}.{PROGRAMS[name].module}" for name in names)], imports)
+    codes = {
+        name: (path.endswith("/__init__.py"), marshal.dumps(_compiled(content, f"{shown}/{path}")))
+        for name, (path, content) in sources.items()
+        if any(name in modules for modules in needed.values())
+    }
+    loader = _compiled(sources[LOADER][1], f"{shown}/{sources[LOADER][0]}")
+    found = {}
+    for name, modules in needed.items():
+        content = marshal.dumps((loader, {module: codes[module] for module in sorted(modules)}))
+        if len(content) <= LARGEST:
+            found[f"bundles/{name}.{sys.implementation.cache_tag}"] = content
     return found
 
 

@@ -20,7 +20,8 @@ from qmailpy.install.importing import dma, esmtp, msmtp, nbsmtp, nullmailer, pos
 from qmailpy.install.importing.plan import Plan
 from qmailpy.install.importing.writing import Writer
 from qmailpy.rules import options
-from qmailpy.system import descriptors, identity, names, process
+from qmailpy.skeletons.ownership import become_owner
+from qmailpy.system import descriptors, names, process
 from qmailpy.verdict import EXIT, OK, PERM, Die
 
 KINDS = {
@@ -87,17 +88,6 @@ def _tell(plan: Plan) -> None:
             say(b"warning: everybody can read " + path + b", and knows the password in it: change it")
 
 
-def _be_the_owner(home: Home) -> None:
-    """Root writes into an embedded home as its owner."""
-    try:
-        posix.stat(home.control(b"embedded"))
-        status = posix.stat(home.queue)
-    except OSError:
-        return
-    if identity.is_root() and status.st_uid:
-        identity.become(status.st_uid, status.st_gid)
-
-
 def _long(found: list[tuple[bytes, bytes]]) -> list[bytes]:
     return [value for letter, value in found if letter == b"-"]
 
@@ -115,7 +105,7 @@ def main(argv: list[bytes], home: Home) -> int:
     plan = KINDS[kind][1](control.read, where, _host(home))
     _complete(plan)
     _tell(plan)
-    _be_the_owner(home)
+    become_owner(home)  # what root writes into an embedded home is its owner's
     writer = Writer(home, force=b"force" in _long(found), dry=(b"n", b"") in found)
     for line in writer.write(plan):
         say(line)

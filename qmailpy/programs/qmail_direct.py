@@ -17,25 +17,17 @@ import posix
 
 from qmailpy.disk import control
 from qmailpy.disk.home import Home
-from qmailpy.disk.layout import DEATH
 from qmailpy.remote.addressees import Search
 from qmailpy.remote.direct import hand_over
 from qmailpy.rules.received import received_line
-from qmailpy.system import clock, descriptors, identity, signals, syslog
+from qmailpy.skeletons import queue_face
+from qmailpy.system import clock, descriptors, identity, syslog
 from qmailpy.verdict import LETTER, PERM, TEMP, Die, words
 from qmailpy.wire import door, envelope
 
-_MESSAGE, _ENVELOPE, _CUSTOM_TEXT = 0, 1, 6  # descriptors
-_REFUSED, _NOT_NOW, _MEMORY, _TIMEOUT, _READ, _HOME = 31, 71, 51, 52, 54, 61
-_FIFO, _KIND = 0o010000, 0o170000
+_MESSAGE, _ENVELOPE = 0, 1  # descriptors
+_REFUSED, _NOT_NOW, _MEMORY, _READ = 31, 71, 51, 54
 _NAME = b"qmail-direct"
-
-
-def _is_pipe(descriptor: int) -> bool:
-    try:
-        return posix.fstat(descriptor).st_mode & _KIND == _FIFO
-    except OSError:
-        return False
 
 
 def _read(descriptor: int, what: bytes) -> bytes:
@@ -91,7 +83,7 @@ def _fail(death: Die, *, listener: bool) -> int:
         if len(text) > envelope.CUSTOM_TEXT_LIMIT:
             descriptors.say(_NAME + b": " + death.text)
         try:
-            descriptors.write_all(_CUSTOM_TEXT, text[: envelope.CUSTOM_TEXT_LIMIT])
+            descriptors.write_all(queue_face.CUSTOM_TEXT, text[: envelope.CUSTOM_TEXT_LIMIT])
         except OSError:
             return _REFUSED if death.verdict == PERM else _NOT_NOW
         return envelope.CUSTOM_TEXT_EXIT
@@ -101,14 +93,7 @@ def _fail(death: Die, *, listener: bool) -> int:
 
 def main(argv: list[bytes], home: Home) -> int:  # noqa: ARG001 - it takes no arguments, as qmail-queue
     """See the head of this file."""
-    listener = _is_pipe(_CUSTOM_TEXT)  # before anything of ours gets that number
-    signals.unblock_all()
-    signals.ignore(*signals.NUISANCES)
-    signals.alarm(DEATH, lambda _: posix._exit(_TIMEOUT))
-    try:
-        posix.chdir(home.path)
-    except OSError as error:
-        raise Die(TEMP, b"unable to chdir to " + home.path + b": " + words(error), _HOME) from None
+    listener = queue_face.begin(home)
     try:
         message = _message(home)
         asked = _envelope()

@@ -11,12 +11,11 @@ Control files: all that qmail-send and the programs for deliveries read.
 Trusts: nobody. Bytes outside 32..126 are shown as '?'.
 """
 
-import posix
-
 from qmailpy.disk.home import Home
 from qmailpy.rules import options
 from qmailpy.skeletons.explained_home import BOUNCE, DEFER, UNKNOWN
 from qmailpy.skeletons.explanation import ENDS, Explanation, Step
+from qmailpy.skeletons.ownership import become_owner
 from qmailpy.system import descriptors, identity
 from qmailpy.verdict import EXIT, OK, PERM, TEMP, Die
 
@@ -64,16 +63,10 @@ def _verdict(steps: list[Step]) -> int:
 
 
 def _be_the_owner(home: Home) -> None:
-    """Root looks at an embedded home as its owner does, who has every role there.  Errors: Die TEMP for a stranger."""
-    try:
-        posix.stat(home.control(b"embedded"))
-        status = posix.stat(home.queue)
-    except OSError:
-        return
-    if identity.is_root() and status.st_uid:
-        identity.become(status.st_uid, status.st_gid)
-    elif identity.my_uid() != status.st_uid:
-        raise Die(TEMP, b"all mail of this home is uid %d's: ask as him, or as root" % status.st_uid)
+    """Root looks at an embedded home as its owner does.  Errors: Die TEMP for a stranger."""
+    owner = become_owner(home)
+    if owner is not None and identity.my_uid() != owner:
+        raise Die(TEMP, b"all mail of this home is uid %d's: ask as him, or as root" % owner)
 
 
 def main(argv: list[bytes], home: Home) -> int:

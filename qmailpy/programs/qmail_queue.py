@@ -14,16 +14,15 @@ root with the door closed becomes qmailq for good and does the door's work itsel
 import posix
 
 from qmailpy.disk.home import Home
-from qmailpy.disk.layout import DEATH
+from qmailpy.skeletons import queue_face
 from qmailpy.skeletons.queue_client import Client, Way
-from qmailpy.system import descriptors, identity, signals
+from qmailpy.system import descriptors, identity
 from qmailpy.verdict import PERM, TEMP, Die, words
 from qmailpy.wire import door, envelope
 
-_MESSAGE, _ENVELOPE, _CUSTOM_TEXT = 0, 1, 6  # descriptors
+_MESSAGE, _ENVELOPE = 0, 1  # descriptors
 _REFUSED, _NOT_NOW = 31, 71  # exit codes for a text that nobody reads on 6
-_MEMORY, _TIMEOUT, _READ, _HOME = 51, 52, 54, 61
-_FIFO, _KIND = 0o010000, 0o170000
+_MEMORY, _READ = 51, 54
 
 
 class _OwnWay(Way):
@@ -116,29 +115,15 @@ def _ending(answer: door.Answer, listener: bool) -> int:
 
 def _tell(text: bytes) -> bool:
     try:
-        descriptors.write_all(_CUSTOM_TEXT, text)
+        descriptors.write_all(queue_face.CUSTOM_TEXT, text)
     except OSError:
         return False
     return True
 
 
-def _is_pipe(descriptor: int) -> bool:
-    try:
-        return posix.fstat(descriptor).st_mode & _KIND == _FIFO
-    except OSError:
-        return False
-
-
 def main(argv: list[bytes], home: Home) -> int:  # noqa: ARG001 - it takes no arguments, as ever
     """See the head of this file."""
-    listener = _is_pipe(_CUSTOM_TEXT)  # before anything of ours gets that number
-    signals.unblock_all()
-    signals.ignore(*signals.NUISANCES)
-    signals.alarm(DEATH, lambda _: posix._exit(_TIMEOUT))
-    try:
-        posix.chdir(home.path)
-    except OSError as error:
-        raise Die(TEMP, b"unable to chdir to " + home.path + b": " + words(error), _HOME) from None
+    listener = queue_face.begin(home)
     own_way = (lambda: _OwnWay(home)) if _may_write_itself(home) else None
     client = Client(home, door.ONE_MESSAGE, own_way)
     try:

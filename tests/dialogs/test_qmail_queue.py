@@ -204,8 +204,9 @@ def test_a_day_without_end_is_52(home: str) -> None:
     changed = f"""
 import sys
 sys.path.insert(0, {LIBRARY!r})
-from qmailpy.programs import qmail_queue, start
-qmail_queue.DEATH = 0.2
+from qmailpy.programs import start
+from qmailpy.skeletons import queue_face
+queue_face.DEATH = 0.2
 start("qmail-queue", {home!r})
 """
     with open_door(home):

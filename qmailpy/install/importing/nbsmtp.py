@@ -7,13 +7,12 @@ from qmailpy.install.importing.plan import (
     NONE,
     SMTP,
     SUBMISSIONS,
-    UNREADABLE,
     Login,
     Plan,
     Relay,
     Setting,
     keep_no_mailbox,
-    lines_of,
+    pairs_of,
     port_of,
     relay_all,
     unquote,
@@ -36,16 +35,8 @@ _TRUE = (b"true", b"yes", b"1", b"on")
 def parse(text: bytes, file: bytes, plan: Plan) -> dict[bytes, Setting]:
     """The settings; the last of equal names."""
     found: dict[bytes, Setting] = {}
-    for place, raw in lines_of(text, file):
-        line = raw.strip()
-        if not line or line.startswith(b"#"):
-            continue
-        name, equals, value = line.partition(b"=")
-        key = name.strip().lower()
-        if not equals or key not in _KEYS:
-            plan.wrong(place, UNREADABLE, b"nbsmtp has no such setting")
-            continue
-        plain = unquote(value.strip(), escapes=False)
+    for place, key, value in pairs_of(text, file, _KEYS, plan, b"nbsmtp"):
+        plain = unquote(value, escapes=False)
         if plain is None:
             plan.wrong(place, key, b"a quote is open at the end of the line")
         else:

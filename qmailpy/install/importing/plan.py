@@ -9,7 +9,7 @@ from qmailpy.rules.literal import literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Iterator
 
     Read = Callable[[bytes], bytes | None]
     Translate = Callable[[Read, bytes, bytes], "Plan"]
@@ -245,6 +245,25 @@ def one_address(plan: Plan, box: bytes, domains: list[bytes], target: bytes) -> 
 def lines_of(text: bytes, file: bytes) -> "list[tuple[bytes, bytes]]":
     """(place, line) of each line, without its end."""
     return [(b"%s line %d" % (file, number), line) for number, line in enumerate(text.split(b"\n"), 1)]
+
+
+def pairs_of(
+    text: bytes, file: bytes, known: "Container[bytes]", plan: Plan, whose: bytes
+) -> "Iterator[tuple[bytes, bytes, bytes]]":
+    """(place, key in lower case, value) of each KEY=VALUE line that is no comment.
+
+    known: the keys; another one is put down in the plan as wrong.  whose: the program's name, for that.
+    """
+    for place, raw in lines_of(text, file):
+        line = raw.strip()
+        if not line or line.startswith(b"#"):
+            continue
+        name, equals, value = line.partition(b"=")
+        key = name.strip().lower()
+        if not equals or key not in known:
+            plan.wrong(place, UNREADABLE, whose + b" has no such setting")
+        else:
+            yield place, key, value.strip()
 
 
 def unquote(value: bytes, *, escapes: bool) -> bytes | None:

@@ -11,7 +11,6 @@ from qmailpy.install.importing.plan import (
     NONE,
     SMTP,
     SUBMISSIONS,
-    UNREADABLE,
     Login,
     Plan,
     Relay,
@@ -20,6 +19,7 @@ from qmailpy.install.importing.plan import (
     keep_no_mailbox,
     lines_of,
     one_address,
+    pairs_of,
     relay_all,
     split_port,
 )
@@ -54,21 +54,13 @@ _YES = (b"yes", b"1", b"true", b"on")
 def parse(text: bytes, file: bytes, plan: Plan) -> dict[bytes, Setting]:
     """The settings, by their names in lower case; the last of equal names."""
     found: dict[bytes, Setting] = {}
-    for place, raw in lines_of(text, file):
-        line = raw.strip()
-        if not line or line.startswith(b"#"):
-            continue
-        name, equals, value = line.partition(b"=")
-        key = name.strip().lower()
-        if not equals or key not in _KEYS:
-            plan.wrong(place, UNREADABLE, b"ssmtp has no such setting")
-            continue
-        value = value.strip()
-        if key != b"authpass":  # a password may hold anything
-            value = value.partition(b" #")[0].rstrip()
+    for place, key, whole in pairs_of(text, file, _KEYS, plan, b"ssmtp"):
+        # a password may hold anything
+        value = whole if key == b"authpass" else whole.partition(b" #")[0].rstrip()
         if value.startswith(b'"') and value.endswith(b'"') and len(value) > 1:
-            value = value[1:-1]
-        found[key] = Setting(_KEYS[key], value, place)
+            found[key] = Setting(_KEYS[key], value[1:-1], place)
+        else:
+            found[key] = Setting(_KEYS[key], value, place)
     return found
 
 
