@@ -51,8 +51,7 @@ def _enter(homedir: bytes, *, acting: bool) -> None:
 def _publish(variables: dict[bytes, bytes]) -> None:
     """What the user's programs, and qmail-queue's replacement, see.  DEFAULT is of this delivery or is not."""
     process.set_variable(environment.DEFAULT, None)
-    for name, value in variables.items():
-        process.set_variable(name, value)
+    process.set_variables(variables)
 
 
 def main(argv: list[bytes], home: Home, *, resident: bool = False) -> int:

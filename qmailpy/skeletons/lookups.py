@@ -51,7 +51,7 @@ class Lookups:
         asker = home.roles.account("qmailp")
         # a group of its own: a qmail-getpw that it executes ends with it
         self._kind = Kind(
-            ("lookup",), "qmail-getpw", asker.uid, asker.gid, home.path, self._look_up, process.lead_group
+            ("lookup",), "qmail-getpw", asker.uid, asker.gid, home.path, self._look_up, process.lead_group, pure=True
         )
         self._asked: dict[int, _Asked] = {}  # by the child's pid, the oldest first
         self._hanging = 0  # of these

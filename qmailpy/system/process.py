@@ -269,3 +269,8 @@ def set_variable(name: bytes, value: bytes | None) -> None:
         posix.environ.pop(name, None)
     else:
         posix.environ[name] = value.partition(b"\0")[0]
+
+
+def set_variables(variables: dict[bytes, bytes]) -> None:
+    """Many of them at once; a value ends before its first NUL."""
+    posix.environ.update({name: value.partition(b"\0")[0] for name, value in variables.items()})

@@ -1,11 +1,8 @@
 """Residents: warm children that run a program of ours again and again without an exec.
 
-A resident child becomes its user once, for good, has closed every descriptor it inherited, and gets its work as one
-packet (a request, and descriptors beside it) on a socket of its own; it answers with one packet. Between two pieces of
-work it is put back into the state that an exec would have given: working directory, umask, environment, signals,
-alarm, descriptors; a child whose resource limits have been changed takes no more work. A busy child is never given a
-second piece of work: another one is forked. The parent ends a child that was idle for a short time, or that spoke
-unasked: it closes the socket, and kills it, because its user may have stopped it.
+This is the parent's side; a child's life is system/resident_child. A busy child is never given a second piece of work:
+another one is forked. The parent ends a child that was idle for a short time, or that spoke unasked: it closes the
+socket, and kills it, because its user may have stopped it.
 
 To the parent a child's answers are hostile bytes: it may have been taken over by the user it became.
 With system/process the only file that forks.
@@ -14,11 +11,10 @@ With system/process the only file that forks.
 import _socket
 import array
 import errno
-import gc
 import posix
 
-from qmailpy.system import clock, descriptors, identity, limits, process, signals, title
-from qmailpy.verdict import EXIT, TEMP, Die
+from qmailpy.system import clock, process, resident_child, signals
+from qmailpy.system.resident_child import PACKET_LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,15 +25,7 @@ if TYPE_CHECKING:
     Work = Callable[[bytes], bytes]
     Done = Callable[["bytes | None"], None]
 
-PACKET_LIMIT = 128 << 10  # bytes of a request or answer; a socket's default buffer holds 208 kB
 IDLE = 5.0  # seconds that a child without work is kept
-_SOCKET_FD = 3  # where a child keeps its socket: the first number after its standard descriptors
-
-_RIGHTS = _socket.CMSG_SPACE(4 * array.array("i").itemsize)  # bytes: room for four descriptors
-
-# what a piece of work leaves open has a number below this: the kernel gives the lowest, and no work has 200 files open.
-# Asking for the highest one would cost five calls of the kernel
-_NUMBERS = 256
 
 
 class Kind:
@@ -45,10 +33,11 @@ class Kind:
 
     key: children of equal key are interchangeable; work(request) -> answer runs in the child, with the descriptors
     that came with the request on 0, 1, ...; cwd: where it stands before each piece of work; before: called once in a
-    new child, with no descriptor of its parent's, just before it stops being who its parent is.
+    new child, with no descriptor of its parent's, just before it stops being who its parent is; pure: its work gets no
+    descriptors and runs nothing of its user's, so that there is nothing to put back after it.
     """
 
-    __slots__ = ("before", "cwd", "gid", "key", "name", "uid", "work")
+    __slots__ = ("before", "cwd", "gid", "key", "name", "pure", "uid", "work")
 
     def __init__(
         self,
@@ -59,10 +48,12 @@ class Kind:
         cwd: bytes,
         work: "Work",
         before: "Callable[[], None]" = lambda: None,
+        *,
+        pure: bool = False,
     ) -> None:
         """name: for ps."""
         self.key, self.name, self.uid, self.gid, self.cwd, self.work = key, name, uid, gid, cwd, work
-        self.before = before
+        self.before, self.pure = before, pure
 
 
 class _Child:
@@ -135,7 +126,7 @@ class Crew:
     def _hire(self, kind: Kind) -> _Child:
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
-            pid = process.fork(lambda: _live(kind, theirs.fileno(), self._prepare))
+            pid = process.fork(lambda: resident_child.live(kind, theirs.fileno(), self._prepare))
         except OSError:
             ours.close()
             raise
@@ -211,68 +202,3 @@ class Crew:
         for waiting in list(self._idle.values()):
             for child in list(waiting):
                 self._dismiss(child)
-
-
-def _live(kind: Kind, inherited: int, prepare: "Callable[[], None]") -> int:
-    """A child's life, from the fork to its parent's closing of the socket."""
-    prepare()
-    signals.as_for_a_new_program()
-    null = posix.open(b"/dev/null", posix.O_RDWR)
-    process.arrange({0: null, 1: null, 2: null, _SOCKET_FD: inherited})
-    posix.set_inheritable(_SOCKET_FD, False)
-    process.close_above(_SOCKET_FD)
-    socket = _socket.socket(fileno=_SOCKET_FD)
-    umask = posix.umask(0o077)
-    posix.umask(umask)
-    posix.chdir(kind.cwd)
-    kind.before()
-    identity.become(kind.uid, kind.gid)
-    title.set_title(kind.name)
-    clean = process.environment()
-    kinds = limits.kinds()
-    most = limits.of_kinds(kinds)
-    gc.freeze()
-    buffer = bytearray(PACKET_LIMIT)
-    while received := _receive(socket, buffer):
-        request, passed = received
-        for wanted, descriptor in enumerate(passed):  # all of them are above those that a child has
-            posix.dup2(descriptor, wanted)
-            posix.close(descriptor)
-        try:
-            answer = kind.work(request)
-        except Die as death:
-            descriptors.say(death.text)
-            answer = bytes((death.code,))
-        finally:
-            null = posix.open(b"/dev/null", posix.O_RDWR)
-            for standard in range(_SOCKET_FD):
-                posix.dup2(null, standard)
-            posix.closerange(_SOCKET_FD + 1, _NUMBERS)
-            signals.as_for_a_new_program()
-        posix.environ.clear()
-        posix.environ.update(clean)
-        posix.umask(umask)
-        posix.chdir(kind.cwd)
-        if limits.of_kinds(kinds) != most:  # prlimit(2) by a program of its user; what is lowered stays so
-            socket.shutdown(_socket.SHUT_RD)  # before the answer: the parent must not think that it is idle now
-            socket.send(answer)
-            break
-        socket.send(answer)
-    return 0
-
-
-def _receive(socket: _socket.socket, buffer: bytearray) -> tuple[bytes, list[int]] | None:
-    """The next request and its descriptors; None when the parent has closed the socket."""
-    numbers = array.array("i")
-    try:
-        length, controls, flags, _ = socket.recvmsg_into([buffer], _RIGHTS)
-    except OSError:
-        return None
-    for level, sort, content in controls:
-        if level == _socket.SOL_SOCKET and sort == _socket.SCM_RIGHTS:
-            numbers.frombytes(content[: len(content) - len(content) % numbers.itemsize])
-    if not length:
-        return None
-    if flags & (_socket.MSG_TRUNC | _socket.MSG_CTRUNC):
-        raise Die(TEMP, b"request too large", EXIT[TEMP])
-    return bytes(buffer[:length]), list(numbers)

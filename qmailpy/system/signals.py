@@ -41,7 +41,8 @@ _CATCHABLE = (SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGTERM, SIGCHLD, SIGUSR1)
 def ignore(*numbers: int) -> None:
     """Ignore these signals."""
     for number in numbers:
-        _signal.signal(number, _signal.SIG_IGN)
+        if _signal.getsignal(number) != _signal.SIG_IGN:  # the interpreter remembers; the kernel would have to be asked
+            _signal.signal(number, _signal.SIG_IGN)
 
 
 def default(*numbers: int) -> None:
@@ -68,6 +69,15 @@ def as_for_a_new_program() -> None:
         if _signal.getsignal(number) != _signal.SIG_DFL:  # the interpreter remembers; the kernel would have to be asked
             default(number)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+
+
+def undo() -> None:
+    """Between two pieces of work of one process: no alarm, and nothing ignored but what the interpreter ignores."""
+    for number in _CATCHABLE:
+        if _signal.getsignal(number) != _signal.SIG_DFL:
+            default(number)
+            if number == SIGALRM:
+                _signal.setitimer(_signal.ITIMER_REAL, 0)
 
 
 def unblock_all() -> None:
