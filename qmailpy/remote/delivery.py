@@ -8,6 +8,7 @@ from qmailpy.disk.home import Home
 from qmailpy.remote import lookup
 from qmailpy.remote.controls import Settings
 from qmailpy.remote.equipment import Equipment, nonce
+from qmailpy.remote.pool import Line, Pool, key_of
 from qmailpy.remote.session import Message, Unreadable, converse
 from qmailpy.rules import exchangers, literal, report, routes, tcpto
 from qmailpy.rules.exchangers import Address
@@ -86,17 +87,28 @@ async def _by_route(
         login = _login(equipment, route)
         content = await letter.message.content()
         addresses = await _addresses(equipment, host, route)
-        tls = _WHEN[route.tls]
+        tls, pool = _WHEN[route.tls], equipment.pool
         while True:
-            address, stream = await _connect(equipment, addresses, route, settings.timeoutconnect)
+            address, line = await _connect(equipment, addresses, route, settings, pool)
             said = [recipient for recipient in letter.sayable if recipient is not None]
             client = smtp.Client(
-                settings.helohost, letter.path, said, tls=tls, login=login, content=content, whole=letter.whole
+                settings.helohost,
+                letter.path,
+                said,
+                tls=tls,
+                login=login,
+                content=content,
+                whole=letter.whole,
+                standing=line.standing,
+                lasts=equipment.pool is not None,
             )
-            last = await _dialogue(equipment, stream, client, address, route, letter.message, settings.timeoutremote)
+            last = await _dialogue(equipment, line, client, address, route, letter.message, settings.timeoutremote)
+            if client.is_stale:
+                addresses, pool = [address], None
+                continue
             if last:
                 break
-            tls, addresses = smtp.NEVER, [address]
+            tls, addresses, pool = smtp.NEVER, [address], None
     except _Ended as ended:
         raise _Ended(_for_relay(route, ended.report)) from None
     if client.step != smtp.DONE or client.failed_at in report.BEFORE_MAIL:
@@ -192,28 +204,32 @@ def _own(equipment: Equipment, route: routes.Route) -> "exchangers.IsOwn":
 
 
 async def _connect(
-    equipment: Equipment, addresses: list[Address], route: routes.Route, patience: float
-) -> tuple[Address, Stream]:
-    """The first address that lets us in."""
+    equipment: Equipment, addresses: list[Address], route: routes.Route, settings: Settings, pool: Pool | None
+) -> tuple[Address, Line]:
+    """A warm connection to one of the best addresses, else the first address that lets us in."""
     longest = tcpto.PATIENT if route.kind == routes.RELAY else 0
+    for address in addresses:
+        key = key_of(address.ip, address.name, route, settings.helohost)
+        if pool is not None and address.preference == addresses[0].preference and (line := pool.take(key)):
+            return address, line
     for address in addresses:
         if equipment.is_dead(address.ip, longest):
             continue
         try:
-            stream = await equipment.connect(address.ip, route.port, patience)
+            stream = await equipment.connect(address.ip, route.port, settings.timeoutconnect)
         except TimeoutError:
             equipment.remember_timeout(address.ip)
         except OSError:
             equipment.remember_answer(address.ip)
         else:
             equipment.remember_answer(address.ip)
-            return address, stream
+            return address, Line(key_of(address.ip, address.name, route, settings.helohost), stream)
     raise _Ended(report.NO_CONNECTION)
 
 
 async def _dialogue(
     equipment: Equipment,
-    stream: Stream,
+    line: Line,
     client: smtp.Client,
     address: Address,
     route: routes.Route,
@@ -225,8 +241,11 @@ async def _dialogue(
     async def secure(plain: Stream) -> "TlsStream":
         return await equipment.tls().secure(plain, address.name, route.fingerprint, named=route.named)
 
+    lasting = None
+    if equipment.pool is not None:
+        equipment.pool.begins(line)
     try:
-        await converse(stream, client, message, patience, secure)
+        lasting = await converse(line.face, client, message, patience, secure)
     except ConnectionLost:
         if client.step == smtp.TLS and route.tls == routes.MAY:
             return b""
@@ -238,7 +257,13 @@ async def _dialogue(
             return b""
         return report.no_tls(address.ip, address.name, error.text, untrusted=error.untrusted)
     finally:
-        await stream.closed()
+        if equipment.pool is not None:
+            equipment.pool.ends(line)
+        if lasting is None:
+            await line.face.closed()
+    if lasting is not None and equipment.pool is not None:
+        line.face, line.standing = lasting, client.standing
+        equipment.pool.keep(line)
     return report.message_item(address.ip, client)
 
 

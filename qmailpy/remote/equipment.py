@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from qmailpy.remote.pool import Pool
     from qmailpy.system.dns import Resolver
     from qmailpy.system.tls import Tls
     from qmailpy.wire.sasl import Credentials
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 
 class Equipment:
-    """controls, connect(address, port, patience), own_test() -> test, choose(n), login(name), resolver(), tls()."""
+    """controls, connect(address, port, patience), own_test() -> test, choose(n), login(name), resolver(), tls().
+
+    pool: of warm connections, where there will be another delivery; else None.
+    """
 
     def __init__(self, home: Home) -> None:
         """home: whose control files and lock/tcpto."""
@@ -36,6 +40,7 @@ class Equipment:
         self.own_test: Callable[[], Callable[[bytes], bool]] = net.own_test
         self.choose: Callable[[int], int] = choose
         self.login: Callable[[bytes], Credentials] = self._login
+        self.pool: Pool | None = None
         self._resolver: Resolver | None = None
         self._tls: Tls | None = None
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from qmailpy.system.tls import TlsStream
 
+    Face = Stream | TlsStream
     Secure = Callable[[Stream], Awaitable[TlsStream]]
 
 PIECE = 65536  # bytes of the message that are read, encoded and sent at a time
@@ -67,22 +68,23 @@ class Message:
         return Content(size, eight_bit=eight_bit)
 
 
-async def converse(stream: Stream, client: smtp.Client, message: Message, patience: float, secure: "Secure") -> None:
-    """Speak until client.step is DONE, and close the connection.
+async def converse(
+    face: "Face", client: smtp.Client, message: Message, patience: float, secure: "Secure"
+) -> "Face | None":
+    """Speak until client.step is DONE.  Result: the connection, if it stays open for another message; else None.
 
-    patience: seconds for each reply as a whole, and for the peer to take each piece; secure(stream): shakes hands.
+    face: plain, or what it became in a dialogue before; patience: seconds for each reply as a whole, and for the peer
+    to take each piece; secure(stream): shakes hands.
     Errors: ConnectionLost, also for a peer that takes too long; Unreadable; what secure() raises. The client then says
     how far it came.
     """
-    plain = stream
-    face: Stream | TlsStream = plain
     last = b""
     try:
-        words = b""
+        words = client.begin()
         while client.step != smtp.DONE:
             if client.step == smtp.TLS:
                 async with asyncio.timeout(min(patience, HANDSHAKE)):
-                    face, words = await _secured(plain, client, secure)
+                    face, words = await _secured(face, client, secure)
                     continue
             async with asyncio.timeout(patience):
                 if words:
@@ -95,15 +97,18 @@ async def converse(stream: Stream, client: smtp.Client, message: Message, patien
     except TimeoutError:
         raise ConnectionLost from None
     finally:
-        face.close(last)
+        if not client.standing:
+            face.close(last)
+    return face if client.standing else None
 
 
-async def _secured(plain: Stream, client: smtp.Client, secure: "Secure") -> "tuple[TlsStream, bytes]":
+async def _secured(plain: "Face", client: smtp.Client, secure: "Secure") -> "tuple[TlsStream, bytes]":
+    assert isinstance(plain, Stream)
     face = await secure(plain)
     return face, client.secured(face.facts, proven=face.proven)
 
 
-async def _reply(stream: "Stream | TlsStream", client: smtp.Client) -> bytes:
+async def _reply(stream: "Face", client: smtp.Client) -> bytes:
     """Hear until something is to be said, or TLS or the body is wanted.  Result: what to say."""
     words = client.hear(b"")  # a server may have said more at once than was read
     while not words and client.step not in (smtp.TLS, smtp.BODY, smtp.DONE):
@@ -111,7 +116,7 @@ async def _reply(stream: "Stream | TlsStream", client: smtp.Client) -> bytes:
     return words
 
 
-async def _give_body(stream: "Stream | TlsStream", client: smtp.Client, message: Message, patience: float) -> None:
+async def _give_body(stream: "Face", client: smtp.Client, message: Message, patience: float) -> None:
     """Send the message; at its end the client awaits the last reply, or is done without having sent the dot.
 
     The end goes out together with the last piece, and only after the client has been told: from then on a broken

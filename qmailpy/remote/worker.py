@@ -16,6 +16,7 @@ import socket
 from qmailpy.disk.home import Home
 from qmailpy.remote.delivery import deliver
 from qmailpy.remote.equipment import Equipment
+from qmailpy.remote.pool import Pool
 from qmailpy.rules import report
 from qmailpy.system import descriptors, net
 
@@ -44,6 +45,7 @@ class _Worker:
     def __init__(self, home: Home, wire: socket.socket) -> None:
         self._equipment = Equipment(home)
         self._equipment.resolver()
+        self._equipment.pool = Pool()
         self._wire = wire
         self._loop = asyncio.get_running_loop()
         self._gone = self._loop.create_future()
@@ -65,6 +67,8 @@ class _Worker:
         for delivery in self._deliveries:
             delivery.cancel()
         await asyncio.gather(*self._deliveries, return_exceptions=True)
+        if self._equipment.pool is not None:
+            self._equipment.pool.close()
 
     def _end(self) -> None:
         if not self._gone.done():

@@ -100,6 +100,10 @@ class Stream(asyncio.Protocol):
             self._paused = False
         return taken
 
+    def is_quiet(self) -> bool:
+        """Whether the peer is there, as far as we know, and has said nothing that nobody has taken."""
+        return not (self._ended or self._received)
+
     async def send(self, content: bytes) -> None:
         """Give it to the kernel; comes back when there is room for more.  Errors: ConnectionLost."""
         if self._ended or self._transport is None:

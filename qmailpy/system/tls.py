@@ -1,4 +1,4 @@
-"""TLS for connections that we make: the only file that imports ssl.
+"""TLS for connections that we make; for those that others make to us: system/tls_server. Nobody else imports ssl.
 
 A TLS connection has the face of a plain one (system/net.Stream): bytes in, bytes out. The bytes in between lie in
 memory, so a conversation costs little, and nothing that came in clear can be taken for something that came by TLS.
@@ -132,6 +132,10 @@ class TlsStream:
         except ssl.SSLError:  # its farewell, or bytes that nobody can have meant
             self._ended = True
         return b"".join(pieces)
+
+    def is_quiet(self) -> bool:
+        """Whether the peer is there, as far as we know, and has said nothing that nobody has taken."""
+        return not self.take() and not self._ended and self._below.is_quiet()
 
     async def send(self, content: bytes) -> None:
         """Give it to the kernel; comes back when there is room for more.  Errors: ConnectionLost."""

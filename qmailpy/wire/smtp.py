@@ -9,7 +9,7 @@ from qmailpy.wire import sasl, smtp_offers
 from qmailpy.wire.lmtp import Content
 from qmailpy.wire.smtp_login import Login as Login  # noqa: PLC0414 - its name for those who make a Client
 from qmailpy.wire.smtp_login import LoginDialogue
-from qmailpy.wire.smtp_offers import Offers
+from qmailpy.wire.smtp_offers import Offers, Standing
 from qmailpy.wire.smtp_reply import Reply, ReplyError, ReplyReader
 
 GREETING, EHLO, HELO, STARTTLS, TLS, AUTH = "greeting", "EHLO", "HELO", "STARTTLS", "TLS", "AUTH"
@@ -56,12 +56,13 @@ class Client:
     step: where it stands; answers: to the recipients, in order, as far as they came; final: the reply that decided,
     None if none did; nonsense: what the server said instead of a reply, None if it spoke SMTP;
     failed_at: the step that did not succeed, "" if all did; trouble: at STARTTLS and AUTH, why there is no final reply;
-    security: TLS in words, empty without it; whole: all recipients or none.
+    security: TLS in words, empty without it; whole: all recipients or none; standing: once a dialogue that may last has
+    ended well: what the next one on this connection begins with, instead of a farewell.
     """
 
     __slots__ = (
-        *("_ahead", "_content", "_login", "_offers", "_reader", "_recipients", "_safe", "_tls", "_words"),
-        *("answers", "failed_at", "final", "nonsense", "security", "step", "trouble", "whole"),
+        *("_again", "_ahead", "_content", "_lasts", "_login", "_offers", "_reader", "_recipients", "_safe", "_tls"),
+        *("_words", "answers", "failed_at", "final", "nonsense", "security", "standing", "step", "trouble", "whole"),
     )
 
     def __init__(
@@ -74,8 +75,13 @@ class Client:
         login: Login | None = None,
         content: Content | None = None,
         whole: bool = False,
+        standing: Standing | None = None,
+        lasts: bool = False,
     ) -> None:
-        """name: ours, for EHLO; addresses as they stand in commands.  None of them has CR, LF or NUL."""
+        """name: ours, for EHLO; addresses as they stand in commands.  None of them has CR, LF or NUL.
+
+        standing: of the dialogue before this one on the same connection; lasts: another one may follow.
+        """
         assert not any(byte in word for word in (name, sender, *recipients) for byte in b"\r\n\0")
         self._words = {HELO: name, MAIL: sender}
         self._recipients, self._content = recipients, content
@@ -83,12 +89,29 @@ class Client:
         self._login = LoginDialogue(login) if login else None
         self._reader, self._offers = ReplyReader(), Offers()
         self._safe = self._ahead = False
+        self._again, self._lasts = standing is not None, lasts
+        self.standing: Standing | None = None
         self.step = TLS if tls == AT_ONCE else GREETING
+        self.trouble = self.security = b""
+        if standing is not None:
+            self._offers, self.security, self._safe = standing.offers, standing.security, standing.safe
+            self.step = MAIL
         self.answers: list[Reply] = []
         self.final: Reply | None = None
         self.nonsense: bytes | None = None
         self.failed_at = ""
-        self.trouble = self.security = b""
+
+    def begin(self) -> bytes:
+        """What to send before anything is heard: nothing, where the server greets first."""
+        return self._command() if self._again else b""
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a connection that was used before has been given up by the server: nothing of this message is there.
+
+        It did not answer to MAIL, or said no: that may be its limit of messages, and a new connection will tell.
+        """
+        return self._again and MAIL in (self.step, self.failed_at)
 
     @property
     def dot_sent(self) -> bool:
@@ -224,6 +247,9 @@ class Client:
     def _end(self, failed_at: str, reply: Reply | None) -> bytes:
         self.step, self.failed_at = DONE, failed_at
         self.final = self._told(reply) if reply else None
+        if self._lasts and not failed_at and not self._reader.pending:
+            self.standing = Standing(self._offers, self.security, safe=self._safe)
+            return b""
         return QUIT
 
     def _give_up(self, failed_at: str, trouble: bytes) -> bytes:
@@ -272,12 +298,3 @@ class Client:
 def is_yes(answer: Reply) -> bool:
     """Whether this answer to RCPT accepts the recipient."""
     return answer.code in TABLE[RCPT].good
-
-
-def table() -> str:
-    """The table of steps as text, for PIC."""
-    rows = [f"{'step':9} {'goes on with':13} to"]
-    for name, step in TABLE.items():
-        codes = f"{step.good.start}..{step.good.stop - 1}" if step.good else "-"
-        rows.append(f"{name:9} {codes:13} {step.next}")
-    return "\n".join(rows) + "\n"

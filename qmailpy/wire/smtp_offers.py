@@ -28,6 +28,16 @@ class Offers:
         return self._words.get(keyword, [])
 
 
+class Standing:
+    """What a connection has come to, and the next message on it need not ask again."""
+
+    __slots__ = ("offers", "safe", "security")
+
+    def __init__(self, offers: Offers, security: bytes, *, safe: bool) -> None:
+        """offers: of its last EHLO; security: TLS in words; safe: whether the server has proven who it is."""
+        self.offers, self.security, self.safe = offers, security, safe
+
+
 def of_message(offers: Offers, content: Content | None, addresses: list[bytes]) -> bytes:
     """The parameters of MAIL: of RFC 1870, 6152 and 6531 what was offered and this message needs.
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmailpy.wire import smtp
+from qmailpy.wire import smtp, smtp_table
 from qmailpy.wire.sasl import Credentials
 from qmailpy.wire.smtp import Client
 
@@ -140,7 +140,7 @@ def test_no_word_can_hold_a_line_end(evil: bytes) -> None:
 
 
 def test_the_table_prints_itself() -> None:
-    assert "DATA      300..399      body" in smtp.table()
+    assert "DATA      300..399      body" in smtp_table.table()
 
 
 # TLS, logins and what a server offers
