@@ -7,6 +7,7 @@ SPLIT = 23  # sub-directories of mess, info, local, remote: N mod 23 (conf-split
 DEATH = 86400  # seconds after which a submission gives up; must stay below OSSIFIED
 OSSIFIED = 129600  # seconds (36 h) after which a file nobody claims is litter
 TCPTO_SIZE = 1024  # bytes of lock/tcpto: 64 records of 16
+TCPTO6_SIZE = 2048  # bytes of lock/tcpto6: 64 records of 32
 
 SPLIT_FOLDERS = ("mess", "info", "local", "remote")
 
@@ -52,6 +53,11 @@ HOME = [
     # the door: anybody may connect to its socket, only qmailq may put one there
     Entry("door", "dir", "qmailq", "qmail", 0o755),
     Entry("door/lock", "file", "qmailq", "qmail", 0o600),
+    # qmail-send's own socket: only the roles of group qmail come as far as that
+    Entry("door/send", "dir", "qmails", "qmail", 0o750),
+    # qmail-authd's socket: only servers' accounts come as far as that, and qmail-authd looks who it is
+    Entry("auth", "dir", "root", "nofiles", 0o750),
+    Entry("auth/lock", "file", "root", "root", 0o600),
     # anybody may leave a message, nobody may list them
     Entry("drop", "dir", "qmailq", "qmail", 0o1733),
     Entry("drop/aside", "dir", "qmailq", "qmail", 0o700),
@@ -71,4 +77,5 @@ QUEUE = [
     Entry("queue/lock/sendmutex", "file", "qmails", "qmail", 0o600),
     Entry("queue/lock/trigger", "fifo", "qmails", "qmail", 0o622),
     Entry("queue/lock/tcpto", "file", "qmailr", "qmail", 0o644, TCPTO_SIZE),
+    Entry("queue/lock/tcpto6", "file", "qmailr", "qmail", 0o644, TCPTO6_SIZE),
 ]

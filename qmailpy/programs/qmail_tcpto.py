@@ -17,8 +17,10 @@ def main(argv: list[bytes], home: Home) -> int:  # noqa: ARG001 - it takes no ar
     """See the head of this file.  Source: spec/08 7."""
     now = clock.now()
     lines = [
-        b"%s timed out %d seconds ago; # recent timeouts: %d\n" % (literal.text_of(ip), tcpto.age(when, now), count)
-        for ip, count, when in tcpto.listing(table.read(home))
+        b"%s timed out %d seconds ago; # recent timeouts: %d\n"
+        % (literal.text_of(ip), tcpto.age(when, now, kind), count)
+        for kind in (tcpto.V4, tcpto.V6)
+        for ip, count, when in tcpto.listing(table.read(home, kind), kind)
     ]
     descriptors.write_all(1, b"".join(lines))
     return OK

@@ -5,7 +5,7 @@ qmail-remote prints. Any number of these run in one event loop; they share an Eq
 """
 
 from qmailpy.disk.home import Home
-from qmailpy.remote import lookup
+from qmailpy.remote import connecting, lookup
 from qmailpy.remote.controls import Settings
 from qmailpy.remote.equipment import Equipment, nonce
 from qmailpy.remote.pool import Line, Pool, key_of
@@ -212,18 +212,10 @@ async def _connect(
         key = key_of(address.ip, address.name, route, settings.helohost)
         if pool is not None and address.preference == addresses[0].preference and (line := pool.take(key)):
             return address, line
-    for address in addresses:
-        if equipment.is_dead(address.ip, longest):
-            continue
-        try:
-            stream = await equipment.connect(address.ip, route.port, settings.timeoutconnect)
-        except TimeoutError:
-            equipment.remember_timeout(address.ip)
-        except OSError:
-            equipment.remember_answer(address.ip)
-        else:
-            equipment.remember_answer(address.ip)
-            return address, Line(key_of(address.ip, address.name, route, settings.helohost), stream)
+    reached = await connecting.first_of(equipment, addresses, route.port, settings.timeoutconnect, longest)
+    if reached is not None:
+        address, stream = reached
+        return address, Line(key_of(address.ip, address.name, route, settings.helohost), stream)
     raise _Ended(report.NO_CONNECTION)
 
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class Equipment:
     """controls, connect(address, port, patience), own_test() -> test, choose(n), login(name), resolver(), tls().
 
-    pool: of warm connections, where there will be another delivery; else None.
+    source_for(address): ours that the kernel would use; pool: of warm connections, where there will be another
+    delivery; else None.
     """
 
     def __init__(self, home: Home) -> None:
@@ -37,6 +38,7 @@ class Equipment:
         self.home = home
         self.controls = Controls(home)
         self.connect: Connect = net.connect
+        self.source_for: Callable[[bytes], bytes | None] = net.source_for
         self.own_test: Callable[[], Callable[[bytes], bool]] = net.own_test
         self.choose: Callable[[int], int] = choose
         self.login: Callable[[bytes], Credentials] = self._login
@@ -74,25 +76,24 @@ class Equipment:
         except smtpauth.BadLogin as bad:
             raise Die(TEMP, bad.reason) from None
 
-    # the table of time-outs knows IPv4 only
+    # the tables of time-outs
 
     def is_dead(self, ip: bytes, longest: int = 0) -> bool:
         """Whether this address timed out so often, so lately, that it is left alone.  longest: seconds, 0: an hour."""
-        if b":" in ip:
-            return False
-        return tcpto.is_dead(table.look(self.home), literal.pack(ip), clock.now(), identity.my_pid(), longest)
+        packed = literal.pack(ip)
+        content = table.look(self.home, len(packed))
+        return tcpto.is_dead(content, packed, clock.now(), identity.my_pid(), longest)
 
     def remember_answer(self, ip: bytes) -> None:
         """It answered, be it with a refusal."""
         packed = literal.pack(ip)
-        if b":" not in ip and tcpto.knows(table.look(self.home), packed):
-            table.amend(self.home, lambda content: tcpto.answered(content, packed))
+        if tcpto.knows(table.look(self.home, len(packed)), packed):
+            table.amend(self.home, lambda content: tcpto.answered(content, packed), len(packed))
 
     def remember_timeout(self, ip: bytes) -> None:
         """It did not answer."""
-        if b":" not in ip:
-            packed, now = literal.pack(ip), clock.now()
-            table.amend(self.home, lambda content: tcpto.timed_out(content, packed, now))
+        packed, now = literal.pack(ip), clock.now()
+        table.amend(self.home, lambda content: tcpto.timed_out(content, packed, now), len(packed))
 
 
 def choose(count: int) -> int:

@@ -1,12 +1,11 @@
 """From a host to the addresses that may be tried: by MX, or of a relay (spec/06 2).
 
-IPv4 and IPv6 alike; of one exchanger the IPv4 addresses come first: time-outs of IPv6 addresses are not remembered
-(lock/tcpto has no room for them), and behind a broken IPv6 route each would cost a minute.
+IPv4 and IPv6 alike; the addresses of one exchanger stand in the order of rules/address_order.
 """
 
 import asyncio
 
-from qmailpy.rules import exchangers
+from qmailpy.rules import address_order, exchangers
 from qmailpy.rules.exchangers import Address, Exchanger
 from qmailpy.rules.literal import literal
 
@@ -86,7 +85,7 @@ def _named(name: bytes) -> bytes:
 
 
 async def _addresses(equipment: "Equipment", name: bytes) -> list[bytes]:
-    """IPv4 addresses, then IPv6.  Errors: NoSuchHost, only if the DNS is sure of both; Unknown."""
+    """In the order in which they are tried.  Errors: NoSuchHost, only if the DNS is sure of both; Unknown."""
     in_digits = literal(name)
     if in_digits is not None:
         return [in_digits]
@@ -104,5 +103,5 @@ async def _addresses(equipment: "Equipment", name: bytes) -> list[bytes]:
         elif not isinstance(answer, dns.Hard):
             raise answer
     if found:
-        return found
+        return address_order.in_order(found, equipment.source_for)
     raise Unknown if doubtful else NoSuchHost

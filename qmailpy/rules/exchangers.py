@@ -70,3 +70,14 @@ def usable(addresses: list[Address], is_own: "IsOwn") -> list[Address]:
             seen.add(address.ip)
             found.append(address)
     return found
+
+
+def together(addresses: list[Address]) -> list[list[Address]]:
+    """The addresses of each exchanger, in the order in which they stand."""
+    groups: list[list[Address]] = []
+    for address in addresses:
+        if groups and (groups[-1][0].preference, groups[-1][0].name) == (address.preference, address.name):
+            groups[-1].append(address)
+        else:
+            groups.append([address])
+    return groups

@@ -158,6 +158,21 @@ async def connect(address: bytes, port: int, patience: float) -> Stream:
     return stream
 
 
+def source_for(address: bytes) -> bytes | None:
+    """Our own address that the kernel would use for a connection there; None where there is no way.
+
+    address: canonical text.  Nothing is sent.
+    """
+    family = socket.AF_INET6 if b":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((address.decode("ascii"), 9))
+            source: str = probe.getsockname()[0]
+    except OSError:
+        return None
+    return source.partition("%")[0].encode("ascii")
+
+
 def own_test() -> "Callable[[bytes], bool]":
     """The question whether an address (canonical text) is one of this machine's interfaces, as of now.
 

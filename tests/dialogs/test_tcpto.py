@@ -27,6 +27,20 @@ def fill(home: str, *records: bytes) -> str:
     return path
 
 
+def test_ipv6_hosts_are_listed_after_the_others_and_forgotten_with_them(home: str) -> None:
+    now = int(time.time())
+    fill(home, record((192, 0, 2, 25), 2, now - 200))
+    address = bytes.fromhex("20010db8") + bytes(11) + b"\1"
+    with open(f"{home}/queue/lock/tcpto6", "wb") as file:
+        file.write((address + b"\3\0\0\0" + (now - 100).to_bytes(8, "little") + bytes(4)).ljust(2048, b"\0"))
+    lines = run(home, "qmail-tcpto").out.splitlines()
+    assert [line.split()[0] for line in lines] == [b"192.0.2.25", b"2001:db8::1"]
+    assert run(home, "qmail-tcpok").code == 0
+    assert run(home, "qmail-tcpto").out == b""
+    os.unlink(f"{home}/queue/lock/tcpto6")  # a queue that C qmail made
+    assert (run(home, "qmail-tcpto").code, run(home, "qmail-tcpok").code) == (0, 0)
+
+
 def test_hosts_that_timed_out_are_listed_in_the_tables_order(home: str) -> None:
     now = int(time.time())
     fill(

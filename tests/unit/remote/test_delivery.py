@@ -258,6 +258,7 @@ def tried(place: Place, records: Records, own: frozenset[bytes] = frozenset()) -
             raise ConnectionRefusedError
 
         equipment.connect = refuse
+        equipment.source_for = lambda address: b"2001:db8::99" if b":" in address else b"192.0.2.99"
         equipment.own_test = lambda: own.__contains__
         equipment.choose = lambda count: count - 1  # equals stay in their order
         equipment.use_resolver(records)  # type: ignore[arg-type]
@@ -265,7 +266,7 @@ def tried(place: Place, records: Records, own: frozenset[bytes] = frozenset()) -
     return place.deliver(prepare=prepare), addresses
 
 
-def test_exchangers_are_tried_by_preference_ipv4_first(place: Place) -> None:
+def test_exchangers_are_tried_by_preference_and_each_by_ipv6_first(place: Place) -> None:
     records = Records(
         [(20, b"c"), (10, b"a"), (10, b"b")],
         a_a=[b"192.0.2.1", b"192.0.2.2"],
@@ -275,7 +276,7 @@ def test_exchangers_are_tried_by_preference_ipv4_first(place: Place) -> None:
     )
     assert tried(place, records) == (
         NO_CONNECTION,
-        [b"192.0.2.1", b"192.0.2.2", b"2001:db8::1", b"2001:db8::2", b"192.0.2.3"],
+        [b"2001:db8::1", b"192.0.2.1", b"192.0.2.2", b"2001:db8::2", b"192.0.2.3"],
     )
 
 

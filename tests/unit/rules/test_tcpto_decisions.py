@@ -91,3 +91,26 @@ def test_the_year_2106_passes() -> None:
 def test_the_listing_shows_what_is_in_use() -> None:
     table = table_of(record(OTHER, 0, NOW), record(IP, 2, NOW))
     assert tcpto.listing(table) == [(IP, 2, NOW)]
+
+
+# IPv6: the same by its own table
+
+IP6, OTHER6 = bytes.fromhex("20010db8") + bytes(11) + b"\1", bytes.fromhex("20010db8") + bytes(11) + b"\2"
+
+
+def record6(ip: bytes, count: int, when: int) -> bytes:
+    return ip + bytes((count, 0, 0, 0)) + when.to_bytes(8, "little") + bytes(4)
+
+
+def test_an_ipv6_address_has_a_longer_record_and_a_longer_time() -> None:
+    late = NOW + (1 << 40)
+    assert tcpto.timed_out(bytes(2048), IP6, late) == (0, record6(IP6, 1, late))
+    table = (record6(OTHER6, 1, late) + record6(IP6, 1, late)).ljust(2048, b"\0")
+    at, again = tcpto.timed_out(table, IP6, late + 200) or (0, b"")
+    assert (at, again) == (32, record6(IP6, 2, late + 200))
+    table = table[:32] + again + table[64:]
+    assert tcpto.is_dead(table, IP6, late + 201, 0)
+    assert not tcpto.is_dead(table, OTHER6, late + 201, 0)
+    assert tcpto.listing(table, tcpto.V6) == [(OTHER6, 1, late), (IP6, 2, late + 200)]
+    assert tcpto.answered(table, IP6) == (32, record6(IP6, 0, late + 200))
+    assert tcpto.age(late + 200, late + 201, tcpto.V6) == 1

@@ -1,0 +1,87 @@
+"""The first address that lets us in, quickly (RFC 8305, in the manner of mail).
+
+The addresses of one exchanger are tried one after the other, and the next one is not kept waiting for longer than QUICK
+by one that does not answer. A worse exchanger is tried only when all addresses of a better one have failed: it is not
+the place where mail belongs.
+"""
+
+import asyncio
+
+from qmailpy.remote.equipment import Equipment
+from qmailpy.rules.exchangers import Address, together
+from qmailpy.system import clock
+from qmailpy.system.net import Stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Reached = tuple[Address, Stream]
+
+QUICK = 2.0  # seconds
+
+
+async def first_of(
+    equipment: Equipment, addresses: list[Address], port: int, patience: float, longest: int
+) -> "Reached | None":
+    """Who lets us in, and the connection; None: nobody.
+
+    patience: seconds for each; longest: as Equipment.is_dead's.
+    """
+    for group in together(addresses):
+        alive = [address for address in group if not equipment.is_dead(address.ip, longest)]
+        if len(alive) == 1:  # as usual: without a task of its own
+            stream = await _try(equipment, alive[0], port, patience)
+            if stream is not None:
+                return alive[0], stream
+        elif alive:
+            reached = await _race(equipment, alive, port, patience)
+            if reached is not None:
+                return reached
+    return None
+
+
+async def _try(equipment: Equipment, address: Address, port: int, patience: float) -> Stream | None:
+    try:
+        stream = await equipment.connect(address.ip, port, patience)
+    except TimeoutError:
+        equipment.remember_timeout(address.ip)
+        return None
+    except OSError:
+        equipment.remember_answer(address.ip)
+        return None
+    equipment.remember_answer(address.ip)
+    return stream
+
+
+async def _race(equipment: Equipment, addresses: list[Address], port: int, patience: float) -> "Reached | None":
+    waiting = list(reversed(addresses))
+    running: dict[asyncio.Task[Stream | None], Address] = {}
+    begun: dict[Address, float] = {}
+    try:
+        while waiting or running:
+            if waiting:
+                address = waiting.pop()
+                begun[address] = clock.monotonic()
+                running[asyncio.create_task(_try(equipment, address, port, patience))] = address
+            done, _ = await asyncio.wait(
+                running, timeout=QUICK if waiting else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in sorted(done, key=lambda task: addresses.index(running[task])):
+                stream = task.result()
+                address = running.pop(task)
+                if stream is not None:
+                    return address, stream
+        return None
+    finally:
+        for task, address in running.items():
+            if task.cancel() and clock.monotonic() - begun[address] >= QUICK:
+                equipment.remember_timeout(address.ip)  # it did not answer while another one did
+        await _close_all(running)
+
+
+async def _close_all(running: "Iterable[asyncio.Task[Stream | None]]") -> None:
+    """Those who came too late."""
+    for stream in await asyncio.gather(*running, return_exceptions=True):
+        if isinstance(stream, Stream):
+            stream.close()
