@@ -14,36 +14,50 @@ from qmailpy.system.net import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     Reached = tuple[Address, Stream]
 
 QUICK = 2.0  # seconds
 
 
-async def first_of(
-    equipment: Equipment, addresses: list[Address], port: int, patience: float, longest: int
-) -> "Reached | None":
-    """Who lets us in, and the connection; None: nobody.
+class Way:
+    """How each of them is tried.
 
-    patience: seconds for each; longest: as Equipment.is_dead's.
+    port: theirs; patience: seconds for each; longest: as Equipment.is_dead's; sources: addresses of ours to come from,
+    canonical text; the first one of the family counts.
     """
+
+    __slots__ = ("longest", "patience", "port", "sources")
+
+    def __init__(self, port: int, patience: float, longest: int = 0, sources: "Sequence[bytes]" = ()) -> None:
+        """As above."""
+        self.port, self.patience, self.longest, self.sources = port, patience, longest, sources
+
+    def source(self, ip: bytes) -> bytes:
+        """Where a connection to this address comes from; empty: as the kernel likes."""
+        is_ipv6 = b":" in ip
+        return next((source for source in self.sources if (b":" in source) == is_ipv6), b"")
+
+
+async def first_of(equipment: Equipment, addresses: list[Address], way: Way) -> "Reached | None":
+    """Who lets us in, and the connection; None: nobody.  Errors: net.NotOurs."""
     for group in together(addresses):
-        alive = [address for address in group if not equipment.is_dead(address.ip, longest)]
+        alive = [address for address in group if not equipment.is_dead(address.ip, way.longest)]
         if len(alive) == 1:  # as usual: without a task of its own
-            stream = await _try(equipment, alive[0], port, patience)
+            stream = await _try(equipment, alive[0], way)
             if stream is not None:
                 return alive[0], stream
         elif alive:
-            reached = await _race(equipment, alive, port, patience)
+            reached = await _race(equipment, alive, way)
             if reached is not None:
                 return reached
     return None
 
 
-async def _try(equipment: Equipment, address: Address, port: int, patience: float) -> Stream | None:
+async def _try(equipment: Equipment, address: Address, way: Way) -> Stream | None:
     try:
-        stream = await equipment.connect(address.ip, port, patience)
+        stream = await equipment.connect(address.ip, way.port, way.patience, way.source(address.ip))
     except TimeoutError:
         equipment.remember_timeout(address.ip)
         return None
@@ -54,7 +68,7 @@ async def _try(equipment: Equipment, address: Address, port: int, patience: floa
     return stream
 
 
-async def _race(equipment: Equipment, addresses: list[Address], port: int, patience: float) -> "Reached | None":
+async def _race(equipment: Equipment, addresses: list[Address], way: Way) -> "Reached | None":
     waiting = list(reversed(addresses))
     running: dict[asyncio.Task[Stream | None], Address] = {}
     begun: dict[Address, float] = {}
@@ -63,7 +77,7 @@ async def _race(equipment: Equipment, addresses: list[Address], port: int, patie
             if waiting:
                 address = waiting.pop()
                 begun[address] = clock.monotonic()
-                running[asyncio.create_task(_try(equipment, address, port, patience))] = address
+                running[asyncio.create_task(_try(equipment, address, way))] = address
             done, _ = await asyncio.wait(
                 running, timeout=QUICK if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )

@@ -4,18 +4,19 @@ import posix
 
 from qmailpy.disk import control
 from qmailpy.disk.home import Home
+from qmailpy.rules import literal
 from qmailpy.system import clock
 
-NAMES = ("me", "helohost", "smtproutes", "senderroutes", "timeoutconnect", "timeoutremote")
+NAMES = ("me", "helohost", "smtproutes", "senderroutes", "timeoutconnect", "timeoutremote", "outgoingip")
 CONNECT, REMOTE = 60, 1200  # seconds; defaults
 _TICK = 100_000_000  # nanoseconds; 10 ms is the longest that is in use
 _LONGEST = 1 << 24  # seconds, half a year: a time-out beyond this is none
 
 
 class Settings:
-    """What the files say.  timeouts: seconds >= 1; routes, by_sender: see rules/routes."""
+    """What the files say.  timeouts: seconds >= 1; routes, by_sender: see rules/routes; sources: see source_for()."""
 
-    __slots__ = ("by_sender", "helohost", "routes", "timeoutconnect", "timeoutremote")
+    __slots__ = ("by_sender", "helohost", "routes", "sources", "timeoutconnect", "timeoutremote")
 
     def __init__(
         self,
@@ -24,10 +25,12 @@ class Settings:
         by_sender: dict[bytes, bytes],
         timeoutconnect: int,
         timeoutremote: int,
+        sources: list[bytes],
     ) -> None:
-        """helohost: may be anything that an administrator can write."""
+        """helohost, sources: may be anything that an administrator can write."""
         self.helohost, self.routes, self.by_sender = helohost, routes, by_sender
         self.timeoutconnect, self.timeoutremote = timeoutconnect, timeoutremote
+        self.sources = [literal.ipv4(word) or literal.ipv6(word) or word for word in sources]
 
 
 class Controls:
@@ -74,6 +77,7 @@ def _read(home: Home) -> Settings | None:
         control.colon_map(home, "senderroutes") or {},
         _seconds(home, "timeoutconnect", CONNECT),
         _seconds(home, "timeoutremote", REMOTE),
+        control.listing(home, "outgoingip") or [],
     )
 
 

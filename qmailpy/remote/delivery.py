@@ -6,19 +6,21 @@ qmail-remote prints. Any number of these run in one event loop; they share an Eq
 
 from qmailpy.disk.home import Home
 from qmailpy.remote import connecting, lookup
+from qmailpy.remote import pool as pools
 from qmailpy.remote.controls import Settings
 from qmailpy.remote.equipment import Equipment, nonce
-from qmailpy.remote.pool import Line, Pool, key_of
+from qmailpy.remote.pool import Line, Pool
 from qmailpy.remote.session import Message, Unreadable, converse
 from qmailpy.rules import exchangers, literal, report, routes, tcpto
 from qmailpy.rules.exchangers import Address
 from qmailpy.rules.smtp_address import is_clean_name, smtp_address
-from qmailpy.system.net import ConnectionLost, Stream, TlsError
+from qmailpy.system.net import ConnectionLost, NotOurs, Stream, TlsError
 from qmailpy.verdict import Die
 from qmailpy.wire import smtp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from qmailpy.remote.pool import Key
     from qmailpy.system.tls import TlsStream
 
 _WHEN = {
@@ -92,7 +94,7 @@ async def _by_route(
             address, line = await _connect(equipment, addresses, route, settings, pool)
             said = [recipient for recipient in letter.sayable if recipient is not None]
             client = smtp.Client(
-                settings.helohost,
+                route.helo or settings.helohost,
                 letter.path,
                 said,
                 tls=tls,
@@ -141,6 +143,9 @@ def _settings(equipment: Equipment) -> Settings:
         raise _Ended(report.NO_CONTROLS)
     if not is_clean_name(settings.helohost):
         raise _Ended(report.BAD_HELOHOST)
+    for source in settings.sources:
+        if literal.ipv4(source) is None and literal.ipv6(source) is None:
+            raise _Ended(report.bad_source(report.printable(source)))
     return settings
 
 
@@ -208,14 +213,23 @@ async def _connect(
 ) -> tuple[Address, Line]:
     """A warm connection to one of the best addresses, else the first address that lets us in."""
     longest = tcpto.PATIENT if route.kind == routes.RELAY else 0
+    sources = [route.source, *settings.sources] if route.source else settings.sources
+    way = connecting.Way(route.port, settings.timeoutconnect, longest, sources)
+    helo = route.helo or settings.helohost
+
+    def key_of(address: Address) -> "Key":
+        return pools.key_of(address.ip, address.name, route, way.source(address.ip), helo)
+
     for address in addresses:
-        key = key_of(address.ip, address.name, route, settings.helohost)
-        if pool is not None and address.preference == addresses[0].preference and (line := pool.take(key)):
+        if pool is not None and address.preference == addresses[0].preference and (line := pool.take(key_of(address))):
             return address, line
-    reached = await connecting.first_of(equipment, addresses, route.port, settings.timeoutconnect, longest)
+    try:
+        reached = await connecting.first_of(equipment, addresses, way)
+    except NotOurs as error:
+        raise _Ended(report.bad_source(error.address)) from None
     if reached is not None:
         address, stream = reached
-        return address, Line(key_of(address.ip, address.name, route, settings.helohost), stream)
+        return address, Line(key_of(address), stream)
     raise _Ended(report.NO_CONNECTION)
 
 

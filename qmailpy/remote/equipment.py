@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from qmailpy.system.tls import Tls
     from qmailpy.wire.sasl import Credentials
 
-    Connect = Callable[[bytes, int, float], Awaitable[net.Stream]]
+    Connect = Callable[[bytes, int, float, bytes], Awaitable[net.Stream]]
 
 
 class Equipment:
-    """controls, connect(address, port, patience), own_test() -> test, choose(n), login(name), resolver(), tls().
+    """controls, own_test() -> test, choose(n), login(name), resolver(), tls(), and two of system/net.
 
-    source_for(address): ours that the kernel would use; pool: of warm connections, where there will be another
-    delivery; else None.
+    connect(address, port, patience, source); source_for(address): ours that the kernel would use; pool: of warm
+    connections, where there will be another delivery; else None.
     """
 
     def __init__(self, home: Home) -> None:

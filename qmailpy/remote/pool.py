@@ -29,9 +29,9 @@ AWHILE = 1.0  # seconds; the next message for a host that has more of them comes
 CROWDED = 0.05  # seconds, while others of ours speak there: a server may let them in one after the other
 
 
-def key_of(ip: bytes, name: bytes, route: Route, helohost: bytes) -> "Key":
-    """Connections of equal key are interchangeable."""
-    return (ip, name, route.port, route.tls, route.named, route.fingerprint, route.login, route.anyhow, helohost)
+def key_of(ip: bytes, name: bytes, route: Route, source: bytes, helo: bytes) -> "Key":
+    """Connections of equal key are interchangeable.  source: our address, or empty; helo: our name."""
+    return (ip, name, source, helo, route.port, route.tls, route.named, route.fingerprint, route.login, route.anyhow)
 
 
 class Line:

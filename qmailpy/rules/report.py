@@ -65,6 +65,11 @@ def no_such_relay(name: bytes) -> bytes:
     return b"Z" + _NO_SUCH_HOST + printable(name) + b", my relay in control/smtproutes. (#4.4.4)\n\0"
 
 
+def bad_source(ip: bytes) -> bytes:
+    """The address that connections shall come from is none of this machine's, now."""
+    return b"ZSorry, mail shall leave from %s (control), which is no address of this machine. (#4.3.5)\n\0" % ip
+
+
 def no_mail_there(name: bytes) -> bytes:
     """The host's MX record says that it takes no mail (RFC 7505)."""
     return b"DSorry, %s has a null MX: it does not accept mail. (#5.1.10)\n\0" % printable(name)

@@ -19,18 +19,21 @@ one for everything.
     auth=name           log in as control/smtpauth says. Only to a server that has proven who it is: encrypt then
                         means verify, and none and may are refused unless the relay is this machine
     verify=no           with encrypt or implicit: whoever the server is, even with a login
+    helo=name           who we say that we are there, instead of control/helohost
+    source=address      which of our own addresses it comes from, for connections of its family
 A route that cannot be followed as it was meant defers: mail that should be verified must never go out unverified
 because of a typing error, or because this version knows less.
 """
 
 from qmailpy.rules import literal
+from qmailpy.rules.smtp_address import is_clean_name
 
 SMTP_PORT = 25
 RELAY, BY_MX, ERROR = "relay", "MX", "error"
 
 TLS_LEVELS = (b"none", b"may", b"encrypt", b"verify", b"fingerprint", b"implicit")
 NONE, MAY, ENCRYPT, VERIFY, FINGERPRINT, IMPLICIT = TLS_LEVELS
-KNOWN = (b"tls", b"auth", b"fingerprint", b"verify")
+KNOWN = (b"tls", b"auth", b"fingerprint", b"verify", b"helo", b"source")
 SHA256 = 32  # bytes
 _BLANKS = b" \t"
 _NEED_PORT = b"options need a port before them, as in relay:25 tls=may"
@@ -50,10 +53,26 @@ class Route:
 
     kind: RELAY, BY_MX, ERROR; host: the relay; text: of ERROR; options: as written, in order.
     What they mean: tls: NONE, MAY, ENCRYPT or IMPLICIT; named: whether the server must prove its name; fingerprint: 32
-    bytes that its certificate must have, or empty; login: the name of ours, or empty; anyhow: it is said to anybody.
+    bytes that its certificate must have, or empty; login: the name of ours, or empty; anyhow: it is said to anybody;
+    helo: our name there, or empty; source: canonical text of an address of ours, or empty.
     """
 
-    __slots__ = ("anyhow", "fingerprint", "host", "kind", "login", "named", "options", "port", "text", "tls")
+    __slots__ = (
+        *(
+            "anyhow",
+            "fingerprint",
+            "helo",
+            "host",
+            "kind",
+            "login",
+            "named",
+            "options",
+            "port",
+            "source",
+            "text",
+            "tls",
+        ),
+    )
 
     def __init__(
         self,
@@ -67,6 +86,8 @@ class Route:
         self.kind, self.host, self.port, self.text = kind, host, port, text
         self.options = options or {}
         self.login = self.options.get(b"auth", b"")
+        self.helo = _helo(self.options)
+        self.source = _source(self.options)
         self.fingerprint = _fingerprint(self.options)
         level = self.options.get(b"tls") or _usual_level(self.options)
         careless = b"verify" in self.options
@@ -95,6 +116,22 @@ def _fingerprint(options: dict[bytes, bytes]) -> bytes:
     return bytes.fromhex(digits.decode("ascii"))
 
 
+def _helo(options: dict[bytes, bytes]) -> bytes:
+    name = options.get(b"helo", b"")
+    if name and not is_clean_name(name):
+        raise BadRoute(b"helo= is a host's name")
+    return name
+
+
+def _source(options: dict[bytes, bytes]) -> bytes:
+    if b"source" not in options:
+        return b""
+    address = literal.literal(options[b"source"]) or literal.ipv6(options[b"source"])
+    if address is None:
+        raise BadRoute(b"source= is one of this machine's addresses, in digits")
+    return address
+
+
 def _refuse_contradictions(level: bytes, options: dict[bytes, bytes]) -> None:
     if level == FINGERPRINT and b"fingerprint" not in options:
         raise BadRoute(b"tls=fingerprint needs fingerprint=")
@@ -121,25 +158,34 @@ NO_ROUTE = Route(BY_MX)
 _Routes = dict[bytes, bytes]
 
 
-def find_route(host: bytes, routes: _Routes, sender: bytes = b"", by_sender: "_Routes | None" = None) -> Route:
-    """The route for a host, and a sender.
+def deciding(host: bytes, routes: _Routes, sender: bytes, by_sender: _Routes) -> tuple[bool, bytes] | None:
+    """Which line decides for a host, and a sender: whether it is a sender's, and its key; None: no line does.
 
     routes, by_sender: keys in lower case, as disk/control gives them.  The host itself, then each of its endings that
     begins with a dot, the longest first; the sender, then @ and the sender's host; then the empty key: the first that
-    is present decides.  Errors: BadRoute.
+    is present decides.
     """
     host, sender = host.lower(), sender.lower()
     at = 0
     while at < len(host):
         if host[at:] in routes:
-            return parse(routes[host[at:]])
+            return False, host[at:]
         dot = host.find(b".", at + 1)
         at = len(host) if dot < 0 else dot
     if by_sender and sender:
         for key in (sender, b"@" + sender.rpartition(b"@")[2]):
             if key in by_sender:
-                return parse(by_sender[key])
-    return parse(routes[b""]) if b"" in routes else NO_ROUTE
+                return True, key
+    return (False, b"") if b"" in routes else None
+
+
+def find_route(host: bytes, routes: _Routes, sender: bytes = b"", by_sender: "_Routes | None" = None) -> Route:
+    """The route for a host, and a sender, as deciding() says.  Errors: BadRoute."""
+    found = deciding(host, routes, sender, by_sender or {})
+    if found is None:
+        return NO_ROUTE
+    is_senders, key = found
+    return parse((by_sender or {})[key] if is_senders else routes[key])
 
 
 def parse(value: bytes) -> Route:

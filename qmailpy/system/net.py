@@ -146,15 +146,30 @@ def _wake(waiting: "asyncio.Future[None] | None") -> None:
         waiting.set_result(None)
 
 
-async def connect(address: bytes, port: int, patience: float) -> Stream:
+class NotOurs(Exception):
+    """The address that a connection shall come from is none of this machine's.  address: which."""
+
+    def __init__(self, address: bytes) -> None:
+        """As above."""
+        super().__init__(address)
+        self.address = address
+
+
+async def connect(address: bytes, port: int, patience: float, source: bytes = b"") -> Stream:
     """A connection to this address.
 
-    address: canonical text, no name; patience: seconds > 0.
-    Errors: TimeoutError, which is worth remembering; OSError.
+    address: canonical text, no name; patience: seconds > 0; source: where it comes from, of the same family, or empty.
+    Errors: TimeoutError, which is worth remembering; NotOurs; OSError.
     """
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(patience):
-        _, stream = await loop.create_connection(Stream, address.decode("ascii"), port)
+    local = (source.decode("ascii"), 0) if source else None
+    try:
+        async with asyncio.timeout(patience):
+            _, stream = await loop.create_connection(Stream, address.decode("ascii"), port, local_addr=local)
+    except OSError as error:
+        if local and error.errno == errno.EADDRNOTAVAIL:
+            raise NotOurs(source) from None
+        raise
     return stream
 
 

@@ -24,7 +24,7 @@ class Network:
         self.refusing: set[bytes] = set()
         self.open: list[Stream] = []
 
-    async def connect(self, address: bytes, _port: int, patience: float) -> Stream:
+    async def connect(self, address: bytes, _port: int, patience: float, _source: bytes = b"") -> Stream:
         self.tried.append(address)
         if address in self.silent:
             await asyncio.sleep(patience)
@@ -40,7 +40,7 @@ class Network:
             equipment = Equipment(place.home)
             equipment.connect = self.connect
             equipment.remember_timeout = lambda ip: self.timed_out.append(ip)  # type: ignore[method-assign]  # noqa: PLW0108
-            reached = await connecting.first_of(equipment, addresses, 25, patience, 0)
+            reached = await connecting.first_of(equipment, addresses, connecting.Way(25, patience))
             return reached[0].ip if reached else None
 
         return asyncio.run(run())
@@ -90,7 +90,7 @@ def test_nobody_answers(place: Place, network: Network) -> None:
 
 
 def test_an_address_that_is_known_not_to_answer_is_left_out(place: Place, network: Network) -> None:
-    is_dead: Callable[..., bool] = lambda _self, ip, _longest: ip == V6.ip  # noqa: E731
+    is_dead: Callable[..., bool] = lambda _self, ip, _longest=0: ip == V6.ip  # noqa: E731
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Equipment, "is_dead", is_dead)
         assert network.first_of(place, [V6, V4]) == V4.ip
@@ -101,7 +101,7 @@ def test_who_comes_too_late_is_hung_up_on(place: Place, network: Network) -> Non
     both = asyncio.Event()
     closed: list[Stream] = []
 
-    async def together(address: bytes, _port: int, patience: float) -> Stream:
+    async def together(address: bytes, _port: int, patience: float, _source: bytes = b"") -> Stream:
         network.tried.append(address)
         if len(network.tried) == 2:
             both.set()

@@ -154,7 +154,7 @@ def test_nobody_at_the_port_is_a_reason_to_wait(place: Place) -> None:
 
 
 def timing_out(equipment: Equipment) -> None:
-    async def never(address: bytes, port: int, patience: float) -> Stream:
+    async def never(address: bytes, port: int, patience: float, _source: bytes = b"") -> Stream:
         raise TimeoutError(address, port, patience)
 
     equipment.connect = never
@@ -170,7 +170,7 @@ def test_a_timeout_is_remembered_and_the_host_left_alone(place: Place) -> None:
     write(place.tcpto, table[:4] + b"\2" + table[5:])
 
     def refuse_to_be_called(equipment: Equipment) -> None:
-        async def called(address: bytes, port: int, patience: float) -> Stream:
+        async def called(address: bytes, port: int, patience: float, _source: bytes = b"") -> Stream:
             raise AssertionError(address, port, patience)
 
         equipment.connect = called
@@ -253,7 +253,7 @@ def tried(place: Place, records: Records, own: frozenset[bytes] = frozenset()) -
     addresses: list[bytes] = []
 
     def prepare(equipment: Equipment) -> None:
-        async def refuse(address: bytes, _port: int, _patience: float) -> Stream:
+        async def refuse(address: bytes, _port: int, _patience: float, _source: bytes = b"") -> Stream:
             addresses.append(address)
             raise ConnectionRefusedError
 
@@ -339,7 +339,9 @@ def test_once_connected_no_other_address_is_tried(place: Place) -> None:
                 Records([(10, b"a"), (20, b"b")], a_a=[b"192.0.2.1"], a_b=[b"192.0.2.2"])  # type: ignore[arg-type]
             )
             ports = {b"192.0.2.1": first.port, b"192.0.2.2": second.port}
-            equipment.connect = lambda address, _port, patience: connect(b"127.0.0.1", ports[address], patience)
+            equipment.connect = lambda address, _port, patience, _source: connect(
+                b"127.0.0.1", ports[address], patience
+            )
 
         report = place.deliver(prepare=prepare)
     assert report == b"ZConnected to 192.0.2.1 but greeting failed.\nRemote host said: 421 busy\n\0"
@@ -364,3 +366,54 @@ def test_a_cancelled_delivery_closes_its_connection(place: Place) -> None:
     with Peer(script) as peer, open(place.message, "rb") as file:
         place.route_to(peer)
         asyncio.run(run(file.fileno()))
+
+
+# who we are, and where from
+
+
+def test_a_route_may_say_who_we_are_there(place: Place) -> None:
+    with Peer(replies()) as peer:
+        place.control("smtproutes", f":127.0.0.1:{peer.port} helo=other.example.org")
+        assert place.deliver() == TAKEN
+    assert peer.heard[0].startswith(b"EHLO other.example.org\r\n")
+
+
+class Callers:
+    """A server that notes where its clients come from."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+
+    def __call__(self, line: Line) -> None:
+        self.addresses.append(line.connection.getpeername()[0])
+        replies()(line)
+
+
+@pytest.mark.parametrize(
+    ("option", "outgoing", "expected"),
+    [
+        (" source=127.0.0.5", "", "127.0.0.5"),
+        ("", "127.0.0.6", "127.0.0.6"),
+        (" source=127.0.0.5", "127.0.0.6", "127.0.0.5"),
+        ("", "::1\n127.0.0.6\n127.0.0.7", "127.0.0.6"),
+        (" source=::1", "", "127.0.0.1"),  # of the other family
+    ],
+)
+def test_mail_leaves_from_the_address_that_was_named(place: Place, option: str, outgoing: str, expected: str) -> None:
+    callers = Callers()
+    with Peer(callers) as peer:
+        place.control("smtproutes", f":127.0.0.1:{peer.port}{option}")
+        if outgoing:
+            place.control("outgoingip", outgoing)
+        assert place.deliver() == TAKEN
+    assert callers.addresses[:1] == [expected]
+
+
+@pytest.mark.parametrize("address", ["192.0.2.77", "no-address", "127.0.0.300"])
+def test_an_outgoing_address_that_is_not_ours_keeps_the_mail_and_is_named(place: Place, address: str) -> None:
+    with Peer(replies()) as peer:
+        place.route_to(peer)
+        place.control("outgoingip", address)
+        report = place.deliver()
+    assert report.startswith(b"ZSorry, mail shall leave from %s" % address.encode())
+    assert peer.heard == []

@@ -31,7 +31,7 @@ def series(place: Place, count: int, between: "Callable[[Equipment], None] | Non
         equipment = Equipment(place.home)
         equipment.pool = Pool()
 
-        async def connect(address: bytes, port: int, patience: float) -> net.Stream:
+        async def connect(address: bytes, port: int, patience: float, _source: bytes = b"") -> net.Stream:
             nonlocal made
             made += 1
             return await net.connect(address, port, patience)

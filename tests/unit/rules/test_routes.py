@@ -204,3 +204,16 @@ def test_any_value_is_a_route_or_a_bad_one(value: bytes) -> None:
     except BadRoute:
         return
     assert 0 < found.port < 65536
+
+
+def test_our_name_and_our_address_are_of_the_route() -> None:
+    found = route(b"a.example", b":relay:25 helo=me.example.org source=[IPv6:2001:DB8:0::1]")
+    assert (found.helo, found.source) == (b"me.example.org", b"2001:db8::1")
+    assert route(b"a.example", b":relay:25 source=192.0.2.1").source == b"192.0.2.1"
+    assert route(b"a.example", b":relay:25 source=2001:db8::2").source == b"2001:db8::2"
+
+
+@pytest.mark.parametrize("option", [b"source=name.example", b"source=192.0.2", b"helo=<x>", b"source=[]"])
+def test_an_address_or_a_name_that_is_none_defers(option: bytes) -> None:
+    with pytest.raises(BadRoute):
+        route(b"a.example", b":relay:25 " + option)
