@@ -19,7 +19,7 @@ import posix
 from qmailpy.disk.home import Home
 from qmailpy.programs import run
 from qmailpy.programs.table import PROGRAMS
-from qmailpy.system import descriptors, identity, launcher, process, signals, title
+from qmailpy.system import descriptors, identity, launcher, process, signals, terminals, title
 from qmailpy.verdict import TEMP, Die
 from qmailpy.verdict import words as reason
 
@@ -60,7 +60,7 @@ class Starter:
         """Start one daemon as role with the descriptors wanted (and 2), and nothing else.  Result: its pid."""
 
         def child() -> int:
-            process.leave_terminal()
+            terminals.leave()
             process.arrange(wanted)
             process.close_above(2)
             return self.turn_into(argv, role)

@@ -17,6 +17,7 @@ from qmailpy.rules.smtp_address import is_clean_name, smtp_address
 from qmailpy.system.net import ConnectionLost, NotOurs, Stream, TlsError
 from qmailpy.verdict import Die
 from qmailpy.wire import smtp
+from qmailpy.wire.sasl import XOAuth2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ async def _by_route(
 ) -> bytes:
     """Find an address that lets us in, and speak with who is there; once more in clear if TLS was only welcome."""
     try:
-        login = _login(equipment, route)
+        login = await _login(equipment, route)
         content = await letter.message.content()
         addresses = await _addresses(equipment, host, route)
         tls, pool = _WHEN[route.tls], equipment.pool
@@ -113,6 +114,8 @@ async def _by_route(
             tls, addresses, pool = smtp.NEVER, [address], None
     except _Ended as ended:
         raise _Ended(_for_relay(route, ended.report)) from None
+    if client.failed_at == smtp.AUTH and route.sasl:
+        equipment.tokens.forget()
     if client.step != smtp.DONE or client.failed_at in report.BEFORE_MAIL:
         last = _for_relay(route, last)
     return _items(address.ip, client, letter.sayable) + last
@@ -125,11 +128,14 @@ def _for_relay(route: routes.Route, item: bytes) -> bytes:
     return report.waits_for_relay(item, route.host, route.port)
 
 
-def _login(equipment: Equipment, route: routes.Route) -> smtp.Login | None:
+async def _login(equipment: Equipment, route: routes.Route) -> smtp.Login | None:
     if not route.login:
         return None
     try:
-        return smtp.Login(equipment.login(route.login), nonce(), anyhow=route.anyhow)
+        credentials = equipment.login(route.login)
+        if route.sasl == XOAuth2.name.lower():
+            credentials = await equipment.tokens.of(credentials)
+        return smtp.Login(credentials, nonce(), anyhow=route.anyhow, mechanism=route.sasl)
     except Die as death:
         raise _Ended(report.bad_login(route.login, death.text)) from None
 

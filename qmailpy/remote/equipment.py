@@ -10,6 +10,7 @@ from qmailpy.disk import secret
 from qmailpy.disk import tcpto as table
 from qmailpy.disk.home import Home
 from qmailpy.remote.controls import Controls
+from qmailpy.remote.tokens import Tokens
 from qmailpy.rules import literal, smtpauth, tcpto
 from qmailpy.system import clock, identity, net, process
 from qmailpy.verdict import TEMP, Die
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 class Equipment:
     """controls, own_test() -> test, choose(n), login(name), resolver(), tls(), and two of system/net.
 
-    connect(address, port, patience, source); source_for(address): ours that the kernel would use; pool: of warm
-    connections, where there will be another delivery; else None.
+    tokens: of logins; connect(address, port, patience, source); source_for(address): ours that the kernel would use;
+    pool: of warm connections, where there will be another delivery; else None.
     """
 
     def __init__(self, home: Home) -> None:
@@ -43,6 +44,7 @@ class Equipment:
         self.choose: Callable[[int], int] = choose
         self.login: Callable[[bytes], Credentials] = self._login
         self.pool: Pool | None = None
+        self.tokens = Tokens()
         self._resolver: Resolver | None = None
         self._tls: Tls | None = None
 

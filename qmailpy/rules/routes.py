@@ -19,6 +19,8 @@ one for everything.
     auth=name           log in as control/smtpauth says. Only to a server that has proven who it is: encrypt then
                         means verify, and none and may are refused unless the relay is this machine
     verify=no           with encrypt or implicit: whoever the server is, even with a login
+    sasl=way            how to log in: plain, login, cram-md5, scram-sha-256; else the strongest that is offered;
+                        xoauth2: what stands for the password is a command that prints a token
     helo=name           who we say that we are there, instead of control/helohost
     source=address      which of our own addresses it comes from, for connections of its family
 A route that cannot be followed as it was meant defers: mail that should be verified must never go out unverified
@@ -27,13 +29,14 @@ because of a typing error, or because this version knows less.
 
 from qmailpy.rules import literal
 from qmailpy.rules.smtp_address import is_clean_name
+from qmailpy.wire.sasl import BY_NAME
 
 SMTP_PORT = 25
 RELAY, BY_MX, ERROR = "relay", "MX", "error"
 
 TLS_LEVELS = (b"none", b"may", b"encrypt", b"verify", b"fingerprint", b"implicit")
 NONE, MAY, ENCRYPT, VERIFY, FINGERPRINT, IMPLICIT = TLS_LEVELS
-KNOWN = (b"tls", b"auth", b"fingerprint", b"verify", b"helo", b"source")
+KNOWN = (b"tls", b"auth", b"fingerprint", b"verify", b"helo", b"source", b"sasl")
 SHA256 = 32  # bytes
 _BLANKS = b" \t"
 _NEED_PORT = b"options need a port before them, as in relay:25 tls=may"
@@ -54,24 +57,13 @@ class Route:
     kind: RELAY, BY_MX, ERROR; host: the relay; text: of ERROR; options: as written, in order.
     What they mean: tls: NONE, MAY, ENCRYPT or IMPLICIT; named: whether the server must prove its name; fingerprint: 32
     bytes that its certificate must have, or empty; login: the name of ours, or empty; anyhow: it is said to anybody;
-    helo: our name there, or empty; source: canonical text of an address of ours, or empty.
+    sasl: of wire/sasl.BY_NAME, or empty; helo: our name there, or empty; source: canonical text of an address of ours,
+    or empty.
     """
 
     __slots__ = (
-        *(
-            "anyhow",
-            "fingerprint",
-            "helo",
-            "host",
-            "kind",
-            "login",
-            "named",
-            "options",
-            "port",
-            "source",
-            "text",
-            "tls",
-        ),
+        *("anyhow", "fingerprint", "helo", "host", "kind", "login", "named", "options", "port", "sasl", "source"),
+        *("text", "tls"),
     )
 
     def __init__(
@@ -86,6 +78,7 @@ class Route:
         self.kind, self.host, self.port, self.text = kind, host, port, text
         self.options = options or {}
         self.login = self.options.get(b"auth", b"")
+        self.sasl = _sasl(self.options)
         self.helo = _helo(self.options)
         self.source = _source(self.options)
         self.fingerprint = _fingerprint(self.options)
@@ -114,6 +107,13 @@ def _fingerprint(options: dict[bytes, bytes]) -> bytes:
     if len(digits) != 2 * SHA256 or digits.strip(b"0123456789abcdefABCDEF"):
         raise BadRoute(b"a fingerprint is the SHA-256 of a certificate, 64 hexadecimal digits")
     return bytes.fromhex(digits.decode("ascii"))
+
+
+def _sasl(options: dict[bytes, bytes]) -> bytes:
+    way = options.get(b"sasl", b"").lower()
+    if way and (way not in BY_NAME or b"auth" not in options):
+        raise BadRoute(b"sasl= goes with auth=, and is one of " + b", ".join(sorted(BY_NAME)))
+    return way
 
 
 def _helo(options: dict[bytes, bytes]) -> bytes:

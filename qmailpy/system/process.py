@@ -7,7 +7,7 @@ is executed gets default signals, descriptors 0, 1, 2 as told, and nothing else 
 import errno
 import posix
 
-from qmailpy.system import signals
+from qmailpy.system import clock, signals
 from qmailpy.verdict import EXIT, TEMP, Die
 
 TYPE_CHECKING = False
@@ -22,12 +22,13 @@ EXEC_FAILED = 120  # what a child of ours exits with when its program cannot be 
 
 
 class Ending:
-    """How a process ended: code 0..255, or signal > 0."""
+    """How a process ended: code 0..255, or signal > 0; status: both, as waitpid gives them."""
 
-    __slots__ = ("code", "signal")
+    __slots__ = ("code", "signal", "status")
 
     def __init__(self, status: int) -> None:
         """status: as waitpid gives it."""
+        self.status = status
         self.signal = status & 0x7F if posix.WIFSIGNALED(status) else 0
         self.code = posix.WEXITSTATUS(status) if posix.WIFEXITED(status) else TEMP_EXIT
 
@@ -68,25 +69,41 @@ def set_apart(pid: int) -> None:
         return
 
 
-def leave_terminal() -> None:
-    """Ctrl-C ends who is in the foreground, and that one tells us; no program of ours can type on its terminal.
+def output_of(argv: list[bytes], seconds: float, limit: int) -> tuple[int, bytes]:
+    """Run a program and wait for what it says: its exit code (111 for a signal), and its output.
 
-    The session stays the same.
+    Not by fork: of a process with threads the child could find locks that nobody gives back.
+
+    argv: searched in PATH; its descriptor 0 is empty, 2 is ours.  Any thread may call it.  Errors: OSError where it
+    cannot be run, says more than limit bytes, or takes longer.
     """
-    set_apart(0)
-    try:
-        terminal = posix.open(b"/dev/tty", posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC)
-    except OSError:  # there is none, as under every supervisor
-        return
-    import fcntl
-    import termios
+    import select
 
+    read_end, write_end = posix.pipe2(posix.O_CLOEXEC)
     try:
-        fcntl.ioctl(terminal, termios.TIOCNOTTY)
-    except OSError:
-        return
+        nothing = (posix.POSIX_SPAWN_OPEN, 0, b"/dev/null", posix.O_RDONLY, 0)
+        actions = [nothing, (posix.POSIX_SPAWN_DUP2, write_end, 1)]
+        environment = dict(posix.environ)
+        defaults = [signals.SIGPIPE, signals.SIGXFSZ]
+        path = find(argv[0], environment.get(b"PATH", DEFAULT_PATH))
+        pid = posix.posix_spawn(path, argv, environment, file_actions=actions, setpgroup=0, setsigdef=defaults)
+        posix.close(write_end)
+        write_end = -1
+        said, end = b"", clock.monotonic() + seconds
+        poll = select.poll()
+        poll.register(read_end, select.POLLIN)
+        while len(said) <= limit and poll.poll(max(0.0, end - clock.monotonic()) * 1000):
+            piece = posix.read(read_end, 65536)
+            if not piece:
+                return wait(pid).code, said
+            said += piece
+        end_group(pid)
+        wait(pid)
+        raise TimeoutError(errno.ETIMEDOUT, "too long, or too much")
     finally:
-        posix.close(terminal)
+        posix.close(read_end)
+        if write_end >= 0:
+            posix.close(write_end)
 
 
 def execute_found(argv: list[bytes], environment: dict[bytes, bytes]) -> "NoReturn":

@@ -1,7 +1,8 @@
 """Logging in to a server: the client's side of SASL, challenge in, response out, no I/O.
 
 PLAIN (RFC 4616), LOGIN, CRAM-MD5 (RFC 2195), SCRAM-SHA-256 (RFC 5802, 7677). choose() takes the strongest that the
-server offers and that can carry these credentials; the caller sees to it that nobody else hears them.
+server offers and that can carry these credentials; the caller sees to it that nobody else hears them. XOAUTH2, whose
+secret is a token and no password, is taken only where it is asked for.
 masked() keeps a server's words from repeating a secret. Used by wire/smtp.
 """
 
@@ -193,17 +194,52 @@ def _first_of_server(challenge: bytes, ours: bytes) -> tuple[bytes, bytes, int]:
     return nonce, decoded(salt), count
 
 
+class XOAuth2:
+    """A token in the password's place. To a token that it does not take the server says why, and hears nothing."""
+
+    name = b"XOAUTH2"
+
+    def __init__(self, credentials: Credentials, _nonce: bytes) -> None:
+        """nonce: not needed; the password is the token."""
+        self._word = b"user=%s\1auth=Bearer %s\1\1" % (credentials.user, credentials.password)
+        self._said = False
+
+    def first(self) -> bytes | None:
+        """All there is to say."""
+        return self._word
+
+    def say_first(self) -> bytes:
+        """And it is said."""
+        self._said = True
+        return self._word
+
+    def respond(self, _challenge: bytes) -> bytes:
+        """The token, where it was not sent with the command; else nothing, after which the server says no."""
+        return b"" if self._said else self.say_first()
+
+    def done(self) -> bool:
+        """Whether the token was said."""
+        return self._said
+
+
 STRONGEST_FIRST = (ScramSha256, CramMd5, Plain, Login)
+BY_NAME = {mechanism.name.lower(): mechanism for mechanism in (*STRONGEST_FIRST, XOAuth2)}
 if TYPE_CHECKING:
-    Mechanism = ScramSha256 | CramMd5 | Plain | Login
+    Mechanism = ScramSha256 | CramMd5 | Plain | Login | XOAuth2
 
 
-def choose(offered: "Iterable[bytes]", credentials: Credentials, nonce: bytes) -> "Mechanism | None":
+def choose(
+    offered: "Iterable[bytes]", credentials: Credentials, nonce: bytes, wanted: bytes = b""
+) -> "Mechanism | None":
     """The strongest mechanism that is offered and applies; None where there is none.
 
-    offered: names in capitals.  SCRAM prepares a password that is not ASCII in a way that we do not (RFC 4013).
+    offered: names in capitals; wanted: no other than this one, in lower case. SCRAM prepares a password that is not
+    ASCII in a way that we do not (RFC 4013).
     """
     names = set(offered)
+    if wanted:
+        named = BY_NAME[wanted]
+        return named(credentials, nonce) if named.name in names else None
     ascii_only = credentials.user.isascii() and credentials.password.isascii()
     for mechanism in STRONGEST_FIRST:
         if mechanism.name in names and (ascii_only or mechanism is not ScramSha256):

@@ -13,13 +13,18 @@ TOO_EARLY = b"it said yes before the login was complete"
 
 
 class Login:
-    """Who we are to this server.  anyhow: also if nobody knows who it is, or others can listen."""
+    """Who we are to this server.
 
-    __slots__ = ("anyhow", "credentials", "nonce")
+    anyhow: also if nobody knows who it is, or others can listen; mechanism: of sasl.BY_NAME, or empty: the strongest.
+    """
 
-    def __init__(self, credentials: sasl.Credentials, nonce: bytes, *, anyhow: bool = False) -> None:
+    __slots__ = ("anyhow", "credentials", "mechanism", "nonce")
+
+    def __init__(
+        self, credentials: sasl.Credentials, nonce: bytes, *, anyhow: bool = False, mechanism: bytes = b""
+    ) -> None:
         """nonce: printable, without comma, never used before."""
-        self.credentials, self.nonce, self.anyhow = credentials, nonce, anyhow
+        self.credentials, self.nonce, self.anyhow, self.mechanism = credentials, nonce, anyhow, mechanism
 
 
 class LoginDialogue:
@@ -38,7 +43,7 @@ class LoginDialogue:
         login = self._login
         if not (safe or login.anyhow):
             raise sasl.SaslError(NOT_SAFE)
-        self._mechanism = mechanism = sasl.choose(offered, login.credentials, login.nonce)
+        self._mechanism = mechanism = sasl.choose(offered, login.credentials, login.nonce, login.mechanism)
         if mechanism is None:
             raise sasl.SaslError(NO_LOGIN)
         command = b"AUTH " + mechanism.name

@@ -76,7 +76,7 @@ def deliver(tmp_path: object, server: str, host: bytes) -> tuple[bytes, list[byt
     addresses: list[bytes] = []
 
     def prepare(equipment: Equipment) -> None:
-        async def refuse(address: bytes, _port: int, _patience: float) -> Stream:
+        async def refuse(address: bytes, _port: int, _patience: float, _source: bytes = b"") -> Stream:
             addresses.append(address)
             raise ConnectionRefusedError
 
