@@ -7,16 +7,28 @@ from qmailpy.disk.home import Home
 from qmailpy.rules import literal
 from qmailpy.system import clock
 
-NAMES = ("me", "helohost", "smtproutes", "senderroutes", "timeoutconnect", "timeoutremote", "outgoingip")
+NAMES = (
+    "me",
+    "helohost",
+    "smtproutes",
+    "senderroutes",
+    "timeoutconnect",
+    "timeoutremote",
+    "outgoingip",
+    "classicgreeting",
+)
 CONNECT, REMOTE = 60, 1200  # seconds; defaults
 _TICK = 100_000_000  # nanoseconds; 10 ms is the longest that is in use
 _LONGEST = 1 << 24  # seconds, half a year: a time-out beyond this is none
 
 
 class Settings:
-    """What the files say.  timeouts: seconds >= 1; routes, by_sender: see rules/routes; sources: see source_for()."""
+    """What the files say.  timeouts: seconds >= 1; routes, by_sender: see rules/routes.
 
-    __slots__ = ("by_sender", "helohost", "routes", "sources", "timeoutconnect", "timeoutremote")
+    sources: see remote/connecting; tries_others: who turns us away before MAIL is not the last one that is asked.
+    """
+
+    __slots__ = ("by_sender", "helohost", "routes", "sources", "timeoutconnect", "timeoutremote", "tries_others")
 
     def __init__(
         self,
@@ -26,10 +38,13 @@ class Settings:
         timeoutconnect: int,
         timeoutremote: int,
         sources: list[bytes],
+        *,
+        tries_others: bool,
     ) -> None:
         """helohost, sources: may be anything that an administrator can write."""
         self.helohost, self.routes, self.by_sender = helohost, routes, by_sender
         self.timeoutconnect, self.timeoutremote = timeoutconnect, timeoutremote
+        self.tries_others = tries_others
         self.sources = [literal.ipv4(word) or literal.ipv6(word) or word for word in sources]
 
 
@@ -78,6 +93,7 @@ def _read(home: Home) -> Settings | None:
         _seconds(home, "timeoutconnect", CONNECT),
         _seconds(home, "timeoutremote", REMOTE),
         control.listing(home, "outgoingip") or [],
+        tries_others=not control.integer(home, "classicgreeting", 0),
     )
 
 

@@ -153,6 +153,13 @@ def message_item(address: bytes, client: smtp.Client) -> bytes:
     return letter + sentence % address + b".\n" + _said(reply.text) + b"\0"
 
 
+def turned_away(item: bytes, client: smtp.Client, *, final: bool) -> bytes:
+    """The item of a server that would not speak with us.  final: whether a no for good may be one for the message."""
+    if final and client.final is not None and client.nonsense is None and _letter(client.final) == LETTER[PERM]:
+        return LETTER[PERM] + item[1:]
+    return item
+
+
 def _nonsense(address: bytes, client: smtp.Client, text: bytes) -> bytes:
     if client.failed_at in (smtp.GREETING, smtp.EHLO, smtp.HELO):
         return b"Z%s.\n%s\0" % (_FAILED[client.failed_at][0] % address, _said(text))

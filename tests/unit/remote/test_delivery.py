@@ -11,7 +11,7 @@ from qmailpy.remote.delivery import deliver
 from qmailpy.remote.equipment import Equipment
 from qmailpy.system.dns import Hard, Soft
 from qmailpy.system.net import Stream, connect
-from tests.remote_support import Line, Peer, Place, replies
+from tests.remote_support import Line, Peer, Place, Script, replies
 from tests.support import free_port, read, wait_for, write
 
 TAKEN = b"r\0K127.0.0.1 accepted message.\nRemote host said: 250 taken\n\0"
@@ -331,21 +331,71 @@ def test_the_answers_of_the_dns_and_their_sentences(place: Place) -> None:
     assert tried(place, Records(Hard, aaaa_there_example=[b"2001:db8::1"])) == (NO_CONNECTION, [b"2001:db8::1"])
 
 
-def test_once_connected_no_other_address_is_tried(place: Place) -> None:
-    with Peer(replies({"greeting": b"421 busy\r\n"})) as first, Peer(replies()) as second:
+def two_exchangers(place: Place, first: Script, second: Script) -> tuple[bytes, list[list[bytes]]]:
+    """A delivery to a host with two exchangers.  Result: the report, and what each of them heard."""
+    with Peer(first) as one, Peer(second) as other:
 
         def prepare(equipment: Equipment) -> None:
             equipment.use_resolver(
                 Records([(10, b"a"), (20, b"b")], a_a=[b"192.0.2.1"], a_b=[b"192.0.2.2"])  # type: ignore[arg-type]
             )
-            ports = {b"192.0.2.1": first.port, b"192.0.2.2": second.port}
+            equipment.own_test = lambda: frozenset[bytes]().__contains__
+            ports = {b"192.0.2.1": one.port, b"192.0.2.2": other.port}
             equipment.connect = lambda address, _port, patience, _source: connect(
                 b"127.0.0.1", ports[address], patience
             )
 
         report = place.deliver(prepare=prepare)
-    assert report == b"ZConnected to 192.0.2.1 but greeting failed.\nRemote host said: 421 busy\n\0"
-    assert second.heard == []
+    return report, [one.heard, other.heard]
+
+
+def hang_up(_: Line) -> None:
+    """A server that is there, and does not speak."""
+
+
+BUSY, GONE = {"greeting": b"421 busy\r\n"}, {"greeting": b"554 no service\r\n"}
+
+
+@pytest.mark.parametrize(
+    "changed", [BUSY, GONE, {"EHLO": b"421 who\r\n"}, {"EHLO": b"550 x\r\n", "HELO": b"550 x\r\n"}]
+)
+def test_an_exchanger_that_turns_us_away_is_no_better_than_one_that_is_silent(
+    place: Place, changed: dict[str, bytes | None]
+) -> None:
+    report, _ = two_exchangers(place, replies(changed), replies())
+    assert report == TAKEN.replace(b"127.0.0.1", b"192.0.2.2")
+
+
+def test_one_that_hangs_up_at_once_is_no_better_either(place: Place) -> None:
+    report, _ = two_exchangers(place, hang_up, replies())
+    assert report == TAKEN.replace(b"127.0.0.1", b"192.0.2.2")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (GONE, GONE, b"DConnected to 192.0.2.2 but greeting failed.\nRemote host said: 554 no service\n\0"),
+        (BUSY, GONE, b"ZConnected to 192.0.2.1 but greeting failed.\nRemote host said: 421 busy\n\0"),
+        (GONE, BUSY, b"ZConnected to 192.0.2.2 but greeting failed.\nRemote host said: 421 busy\n\0"),
+    ],
+)
+def test_only_where_all_of_them_say_no_for_good_the_mail_bounces(
+    place: Place, first: dict[str, bytes | None], second: dict[str, bytes | None], expected: bytes
+) -> None:
+    assert two_exchangers(place, replies(first), replies(second))[0] == expected
+
+
+def test_the_classic_way_asks_nobody_else_and_waits(place: Place) -> None:
+    place.control("classicgreeting", "1")
+    report, (_, second) = two_exchangers(place, replies(GONE), replies())
+    assert report == b"ZConnected to 192.0.2.1 but greeting failed.\nRemote host said: 554 no service\n\0"
+    assert second == []
+
+
+def test_once_the_message_is_spoken_of_no_other_address_is_tried(place: Place) -> None:
+    report, (_, second) = two_exchangers(place, replies({"MAIL": b"450 later\r\n"}), replies())
+    assert report == b"ZConnected to 192.0.2.1 but sender was rejected.\nRemote host said: 450 later\n\0"
+    assert second == []
 
 
 def test_a_cancelled_delivery_closes_its_connection(place: Place) -> None:
