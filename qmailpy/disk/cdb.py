@@ -76,11 +76,12 @@ class Cdb:
         self._map.close()
 
 
-def write(draft: bytes, path: bytes, records: "Iterable[Record]") -> None:
+def write(draft: bytes, path: bytes, records: "Iterable[Record]", *, group: int = -1) -> None:
     """Put a database of these records, in their order, into the place of path: whole and on disk, or not at all.
 
     draft: a path in the same directory.  It is locked, so that two who write at once come one after the other; it is
-    gone afterwards.  The mode is 0644 less the umask; the same records give the same bytes.
+    gone afterwards.  The mode is 0644 less the umask; with a group it belongs to that one, and is 0640.
+    The same records give the same bytes.
     Errors: Die TEMP with the path and the reason; whatever records raises, which must be no OSError.  path is as it
     was then, unless only the directory could not be fsynced.
     """
@@ -90,6 +91,9 @@ def write(draft: bytes, path: bytes, records: "Iterable[Record]") -> None:
         raise Die(TEMP, b"unable to open " + draft + b": " + words(error)) from None
     try:
         try:
+            if group >= 0:
+                posix.fchmod(descriptor, 0o640)
+                posix.fchown(descriptor, -1, group)
             _fill(descriptor, records)
         except BaseException:
             posix.unlink(draft)

@@ -49,6 +49,16 @@ class Home:
         return self.at(b"door", b"socket")
 
     @property
+    def sender_socket(self) -> bytes:
+        """Where qmail-send answers the door."""
+        return self.at(b"door", b"send", b"socket")
+
+    @property
+    def auth_socket(self) -> bytes:
+        """Where qmail-authd answers sessions."""
+        return self.at(b"auth", b"socket")
+
+    @property
     def embedded(self) -> bool:
         """Whether this home lives the embedded way (DESIGN 2): one uid has every role.
 

@@ -73,6 +73,7 @@ QUEUE = [
     *_split("local", "qmails", 0o700),
     *_split("remote", "qmails", 0o700),
     Entry("queue/bounce", "dir", "qmails", "qmail", 0o700),
+    Entry("queue/orders", "dir", "qmails", "qmail", 0o700),
     Entry("queue/lock", "dir", "qmailq", "qmail", 0o750),
     Entry("queue/lock/sendmutex", "file", "qmails", "qmail", 0o600),
     Entry("queue/lock/trigger", "fifo", "qmails", "qmail", 0o622),

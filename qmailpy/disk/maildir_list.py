@@ -1,4 +1,4 @@
-"""What is in a Maildir, for programs that read one: maildir2mbox, maildirwatch.
+"""What is in a Maildir, for programs that read one: qmail-pop3d, maildir2mbox, maildirwatch.
 
 Oldest first, by the second of their mtime; of what came within this very second nothing yet, so that the order is the
 same the next time. Source: spec/01-programs.md 5.
@@ -13,19 +13,20 @@ _KIND, _REGULAR = 0o170000, 0o100000  # of st_mode
 
 
 class Mail:
-    """One message.  path: from the Maildir on, as new/NAME; mtime: seconds since the epoch."""
+    """One message.  path: from the Maildir on, as new/NAME; mtime: seconds since the epoch; size: bytes."""
 
-    __slots__ = ("mtime", "path")
+    __slots__ = ("mtime", "path", "size")
 
-    def __init__(self, path: bytes, mtime: int) -> None:
+    def __init__(self, path: bytes, mtime: int, size: int) -> None:
         """As above."""
-        self.path, self.mtime = path, mtime
+        self.path, self.mtime, self.size = path, mtime, size
 
 
 def listing(folder: bytes, parts: tuple[bytes, ...], now: int) -> list[Mail]:
     """The messages in these parts (new, cur) of a Maildir, oldest first.
 
-    folder: with its slash at the end; now: seconds since the epoch.  Errors: Die TEMP.
+    folder: with its slash at the end, or empty for the current directory; now: seconds since the epoch.
+    Errors: Die TEMP.
     """
     found: list[Mail] = []
     for part in parts:
@@ -41,7 +42,7 @@ def listing(folder: bytes, parts: tuple[bytes, ...], now: int) -> list[Mail]:
             except OSError:  # a reader has just moved it
                 continue
             if status.st_mode & _KIND == _REGULAR and int(status.st_mtime) < now:
-                found.append(Mail(part + b"/" + name, int(status.st_mtime)))
+                found.append(Mail(part + b"/" + name, int(status.st_mtime), status.st_size))
     found.sort(key=lambda mail: (mail.mtime, mail.path.partition(b"/")[2]))
     return found
 

@@ -1,6 +1,7 @@
 """Bounces: the record of one failure in bounce/N, and the message that carries them home (spec/04 6).
 
 The layout is QSBMF: the first paragraph begins "Hi. This is the", each recipient's with "<", the last with "-".
+rules/notice says the same, and more, in the layout that mail programs know.
 """
 
 from qmailpy.rules import date, quote, rewrite, verp
@@ -19,6 +20,12 @@ _BREAK = {
     SINGLE: b"--- Below this line is a copy of the message.\n",
     DOUBLE: b"--- Below this line is the original bounce.\n",
 }
+_COLLECTED = (
+    b"I'm afraid I wasn't able to deliver %d more of your messages to the following addresses.\n"
+    b"You have had many notices like this within the hour; these failures come in one.\n"
+    b"They are permanent errors; I've given up. Sorry it didn't work out.\n"
+)
+_COLLECTED_BREAK = b"--- Below this line is the header of one of the messages.\n"
 
 
 def record(recipient: bytes, report: bytes, virtual: dict[bytes, bytes]) -> bytes:
@@ -57,38 +64,68 @@ def without_prefix(recipient: bytes, virtual: dict[bytes, bytes]) -> bytes:
 
 
 class Sender:
-    """Who bounce messages come from, where double bounces go, in whose time they are dated: five control files."""
+    """Who bounce messages come from, where double bounces go, how they look: seven control files."""
 
-    __slots__ = ("double_to", "host", "user", "uses_local_time")
+    __slots__ = ("double_to", "headers_only", "host", "is_mime", "user", "uses_local_time")
 
-    def __init__(self, user: bytes, host: bytes, double_to: bytes, *, uses_local_time: bool = False) -> None:
-        """user: bouncefrom; host: bouncehost; double_to: doublebounceto@doublebouncehost."""
+    def __init__(
+        self,
+        user: bytes,
+        host: bytes,
+        double_to: bytes,
+        *,
+        uses_local_time: bool = False,
+        is_mime: bool = False,
+        headers_only: bool = False,
+    ) -> None:
+        """user: bouncefrom; host: bouncehost; double_to: doublebounceto@doublebouncehost.
+
+        is_mime: in the layout of rules/notice; headers_only: never with the body of the message.
+        """
         self.user, self.host, self.double_to, self.uses_local_time = user, host, double_to, uses_local_time
+        self.is_mime, self.headers_only = is_mime, headers_only
+
+    def header(self, recipient: bytes, subject: bytes, when: int, east: int) -> bytes:
+        """The fields that every message of ours begins with.  Parameters: as of Bounce."""
+        return b"Date: %sFrom: %s@%s\nTo: %s\nSubject: %s\n" % (
+            date.date822_east(when, east) if self.uses_local_time else date.date822(when),
+            quote.quote(self.user),
+            self.host,
+            quote.quote2(recipient).replace(b"\n", b"_"),  # quoted or not, no second header line
+            subject,
+        )
+
+    @property
+    def greeting(self) -> bytes:
+        """The first line of the text."""
+        return b"Hi. This is the qmail-send program at %s.\n" % self.host
 
 
 class Bounce:
     """A bounce message: its envelope, and the text around the records and around the original."""
 
-    __slots__ = ("before", "between", "envelope_sender", "recipient")
+    __slots__ = ("before", "between", "envelope_sender", "header", "opening", "recipient")
 
-    def __init__(self, sender: bytes, us: Sender, when: int, east: int = 0) -> None:
+    def __init__(self, sender: bytes, us: Sender, when: int, east: int = 0, also: int = 0) -> None:
         """sender: of the message that failed, not DOUBLE_SENDER; when: seconds since the epoch.
 
-        east: seconds that local time is ahead of UTC, where it is used.
+        east: seconds that local time is ahead of UTC, where it is used; also: how many messages this is about that the
+        sender could not be told of one by one; 0 for the bounce of one message.
         """
         sender = verp.base(sender)
         kind = SINGLE if sender else DOUBLE
         self.envelope_sender = b"" if sender else DOUBLE_SENDER
         self.recipient = sender or us.double_to
-        self.before = b"Date: %sFrom: %s@%s\nTo: %s\nSubject: failure notice\n\n%s%s\n" % (
-            date.date822_east(when, east) if us.uses_local_time else date.date822(when),
-            quote.quote(us.user),
-            us.host,
-            quote.quote2(self.recipient).replace(b"\n", b"_"),  # quoted or not, no second header line
-            b"Hi. This is the qmail-send program at %s.\n" % us.host,
-            _OPENING[kind],
-        )
-        self.between = b"%s\nReturn-Path: <%s>\n" % (_BREAK[kind], quote.quote2(sender).replace(b"\n", b"_"))
+        self.header = us.header(self.recipient, b"failure notice", when, east)
+        self.opening = us.greeting + (_COLLECTED % also if also else _OPENING[kind])
+        self.before = b"%s\n%s\n" % (self.header, self.opening)
+        line = _COLLECTED_BREAK if also else _BREAK[kind]
+        self.between = line + b"\n" + return_path(sender)
+
+
+def return_path(sender: bytes) -> bytes:
+    """The line that the copy of a message begins with."""
+    return b"Return-Path: <%s>\n" % quote.quote2(sender).replace(b"\n", b"_")
 
 
 def is_triple(sender: bytes) -> bool:

@@ -63,6 +63,39 @@ def bounced(number: int, qp: int) -> bytes:
     return b"bounce msg %d qp %d\n" % (number, qp)
 
 
+def unwanted_bounce(number: int, recipient: bytes, notify: bytes) -> bytes:
+    """A failure that the sender does not want to hear of; ours.  recipient: as in the line of his delivery."""
+    return b"no bounce for msg %d to %s: NOTIFY=%s\n" % (number, recipient.translate(_SAFE), notify)
+
+
+def reported(number: int, action: bytes, qp: int) -> bytes:
+    """The sender was told what he asked to be told; ours.  action: delivered, relayed, delayed."""
+    return b"%s report msg %d qp %d\n" % (b"delay" if action == b"delayed" else b"success", number, qp)
+
+
+def over_budget(sender: bytes, limit: int) -> bytes:
+    """One sender gets no more bounces of his own in this hour; ours."""
+    return b"bounce budget of %d in an hour used up: further bounces to <%s> are collected\n" % (
+        limit,
+        sender.translate(_SAFE),
+    )
+
+
+def held_domain(number: int, domain: bytes) -> bytes:
+    """Recipients of a message wait until an administrator wishes otherwise; ours."""
+    return b"held msg %d to remote %s: this domain is held\n" % (number, domain.translate(_SAFE))
+
+
+def busy_domain(domain: bytes, limit: int) -> bytes:
+    """Mail begins to wait because of control/concurrencydomain; ours."""
+    return b"busy domain %s: %d deliveries at once, further mail waits\n" % (domain.translate(_SAFE), limit)
+
+
+def ordered(number: int, word: bytes, reason: bytes = b"") -> bytes:
+    """An administrator's order is being done; ours.  word: hold, release, delete, bounce; reason: of a bounce."""
+    return b"order for msg %d: %s\n" % (number, word + b": " + reason.translate(_SAFE) if reason else word)
+
+
 def triple_bounce(number: int) -> bytes:
     """A bounce of a bounce of a bounce goes nowhere."""
     return b"triple bounce: discarding bounce/%d\n" % number
@@ -92,8 +125,9 @@ LOST_SPAWN = b"oh no! lost spawn connection! dying..."
 LOST_CHILD = b"oh no! lost one of the daemons! dying..."  # ours: the door or the logger has ended
 NO_NEW_VERSION = b"oh no! unable to run the new version! dying..."  # ours: its launcher cannot be executed
 APPEND = b"unable to append to bounce message; HELP! sleeping..."
-REREAD_LOCALS = b"unable to reread control/locals"
-REREAD_VIRTUAL = b"unable to reread control/virtualdomains"
+REREAD = b"unable to reread control/%s"  # the name; locals and virtualdomains are qmail's, the others ours
+START_NONSENSE = b"%s; it counts as missing"  # ours
+REREAD_NONSENSE = b"%s; the old control files stay in use, all of them"  # ours
 REREAD_HOME = b"unable to reread controls: unable to switch to home directory"
 
 
@@ -131,6 +165,7 @@ WARNINGS = {
     "create": b"unable to create %s",
     "write": b"trouble writing to %s",
     "fsync": b"trouble fsyncing %s",
+    "listen": b"unable to listen on %s; users cannot be told to whom their mail still goes",  # ours
 }
 NO_QUEUE_PROGRAM = b"warning: unable to start qmail-queue, will try later\n"
 NO_BOUNCE = b"warning: trouble injecting bounce message, will try later\n"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     Bytes = bytes | bytearray
+    Piece = Bytes | memoryview
     Whole = tuple["Entry", Bytes, Bytes]  # an entry, the last of its content, its envelope's records
 
 _MEMORY, _BUG = 51, 81  # exit codes
@@ -45,17 +46,17 @@ class Entry:
     def accept(self, content: "Bytes", records: "Bytes") -> None:
         """The last of the message, and its envelope: when this returns, the message is in the queue.
 
-        records: F sender NUL {T recipient NUL}*.
+        records: F sender NUL {T recipient NUL}*, with the parameters, as wire/envelope's Reader gives them.
         """
         (error,) = accept_together([(self, content, records)])
         if error is not None:
             raise error
 
-    def ready(self, content: "Bytes", records: "Bytes") -> "tuple[Entering, Sequence[Bytes]]":
+    def ready(self, content: "Bytes", records: "Bytes") -> "tuple[Entering, Sequence[Piece]]":
         """The same, up to the point where several messages may go on together: what commit_together() wants."""
         if content or not self.begun:
             self.store(content)
-        return self._entering, (envelope.todo_head(self._uid, self._qp), records)
+        return self._entering, envelope.todo_pieces(self._uid, self._qp, records)
 
     def wake_sender(self) -> None:
         """There is something new in todo/."""
@@ -87,7 +88,7 @@ def accept_together(batch: "Sequence[Whole]") -> "list[BaseException | None]":
     Result: for each, what its accept() would raise, or None.
     """
     failed: dict[Entry, BaseException] = {}
-    ready: list[tuple[Entering, Sequence[Bytes]]] = []
+    ready: list[tuple[Entering, Sequence[Piece]]] = []
     for entry, content, records in batch:
         try:
             ready.append(entry.ready(content, records))

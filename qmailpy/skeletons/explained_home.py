@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
     Note = Callable[[int, bytes, bytes], None]
 
-# the kinds of steps; the last six are ends
+# the kinds of steps; the last seven are ends
 FILE, LINE, SENDER, ALIAS, NOTE, FOLLOW = b"file", b"line", b"sender", b"alias", b"note", b"to"
 DELIVER, RUN, NOTHING, BOUNCE, DEFER, UNKNOWN = b"delivers", b"runs", b"nothing", b"bounces", b"waits", b"unknown"
+USUAL = b"default"
 
 NO_MAILBOX = b"Sorry, no mailbox here by that name. (#5.1.1)"
 STICKY = b"Home directory is sticky: user is editing his .qmail file. (#4.2.1)"
 _SHELL_BYTES = b"\"'\\$`;&|<>()*?[]{}~#!\n"  # a command with one of them is not only words
+USUAL_WORDS = (
+    b"what qmail-start was given for all who have no .qmail, most often ./Mailbox or ./Maildir/ in his home:"
+    b" qmail does not run, or does not show it; tell it with -d"
+)
 _STOP = b"and the lines after this one are not for it"
 
 
@@ -64,7 +69,7 @@ class Visit:
         if found is None or not found.text:
             self._note(0, NOTE, b"there is nothing in it: the default delivery" if found else b"the default delivery")
             if default is None:
-                self._note(0, UNKNOWN, b"the default delivery is what qmail-start was given: tell it with -d")
+                self._note(0, USUAL, USUAL_WORDS)
                 return
         self._follow(dotqmail.steps(found, default or b""), is_file=found is not None and bool(found.text))
 

@@ -9,8 +9,8 @@ import posix
 
 from qmailpy.disk import control
 from qmailpy.disk.home import Home
-from qmailpy.skeletons import address, domains
-from qmailpy.skeletons.explained_home import BOUNCE, DEFER, DELIVER, FOLLOW, NOTE, NOTHING, RUN, UNKNOWN, Visit
+from qmailpy.skeletons import address, domains, explained_route
+from qmailpy.skeletons.explained_home import BOUNCE, DEFER, DELIVER, FOLLOW, NOTE, NOTHING, RUN, UNKNOWN, USUAL, Visit
 from qmailpy.system import descriptors, identity, process
 from qmailpy.verdict import Die
 from qmailpy.wire import getpw
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from qmailpy.wire.getpw import User
 
 DOMAIN, USER, LOOP, REMOTE = b"domain", b"user", b"loop", b"remote"
-ENDS = (DELIVER, RUN, NOTHING, BOUNCE, DEFER, UNKNOWN, REMOTE)
+ROUTE = b"route"
+ENDS = (DELIVER, RUN, NOTHING, BOUNCE, DEFER, UNKNOWN, USUAL, REMOTE)
 DEEPEST = 50  # forwards from one to the next
 MOST = 10_000  # addresses that are followed
 MOST_STEPS = 100_000  # lines of an explanation: who looks is often root, and what is looked at anybody's
@@ -54,8 +55,12 @@ class _Enough(Exception):
 class Explanation:
     """Explains addresses, each once.  Errors: Die TEMP where the control files cannot be read."""
 
-    def __init__(self, home: Home, default: bytes | None, sender: bytes) -> None:
-        """default: the default delivery, None where it is not known; sender: of the message that is imagined."""
+    def __init__(self, home: Home, default: bytes | None, sender: bytes, *, routes: bool = False) -> None:
+        """default: the default delivery, None where it is not known; sender: of the message that is imagined.
+
+        routes: whether to say by which way mail leaves.
+        """
+        self._routes = routes
         self._home, self._default, self._sender = home, default, sender
         self._domains: Domains = domains.read(home, control.line(home, "me"))
         self._seen: set[bytes] = set()
@@ -84,7 +89,7 @@ class Explanation:
         if decision.file:
             self._say(depth, DOMAIN, b"%s line %d: %s" % (decision.file, decision.line, decision.entry))
         if decision.channel == REMOTE_CHANNEL:
-            self._say(depth, REMOTE, key.rpartition(b"@")[2])
+            self._route(key.rpartition(b"@")[2], depth)
             return
         if key != decision.completed:
             self._say(depth, DOMAIN, b"it becomes " + key)
@@ -98,6 +103,20 @@ class Explanation:
         else:
             self._seen.add(key)
             self._local(key, depth, (*path, key))
+
+    def _route(self, domain: bytes, depth: int) -> None:
+        """How mail for another host leaves; where it is refused or stays, that is the end."""
+        kinds = {explained_route.REFUSED: BOUNCE, explained_route.UNUSABLE: DEFER}
+        leaves = True
+        try:
+            for what, text in explained_route.sentences(self._home, domain, self._sender) if self._routes else ():
+                self._say(depth, kinds.get(what, ROUTE), text)
+                leaves = what not in kinds
+        except Die as death:
+            self._say(depth, UNKNOWN, death.text)
+            return
+        if leaves:
+            self._say(depth, REMOTE, domain)
 
     def _local(self, key: bytes, depth: int, path: tuple[bytes, ...]) -> None:
         local, _, domain = key.rpartition(b"@")

@@ -27,10 +27,16 @@ class Client:
     """One message: write() any number of times, then close() or abandon()."""
 
     def __init__(
-        self, home: Home, speaker: bytes, own_way: "Callable[[], Way] | None" = None, patience: float = PATIENCE
+        self,
+        home: Home,
+        speaker: bytes,
+        own_way: "Callable[[], Way] | None" = None,
+        patience: float = PATIENCE,
+        *,
+        drops: bool = True,
     ) -> None:
-        """speaker: of wire/door; own_way: makes what root uses instead of a closed door, at once."""
-        self._home, self._speaker, self._own_way = home, speaker, own_way
+        """speaker: of wire/door; own_way: makes what root uses instead of a closed door, at once; drops: drop/ is."""
+        self._home, self._speaker, self._own_way, self._drops = home, speaker, own_way, drops
         self._patience = 0.0 if own_way else patience
         self._held: list[bytes] = []
         self._size = 0
@@ -52,7 +58,7 @@ class Client:
 
     def await_input(self, descriptor: int) -> bool:
         """Wait until this descriptor can be read, keeping the door's attention; False: there is an answer already."""
-        while self.answer is None and isinstance(self._way, _AtDoor):
+        while self.answer is None and isinstance(self._way, AtDoor):
             ready = self._way.await_input(descriptor)
             if ready:
                 return True
@@ -98,7 +104,7 @@ class Client:
                     self.answer = answer
             elif answer.code == _CLOSED:
                 closed_at = closed_at or now
-                if now - closed_at >= self._patience:
+                if now - closed_at >= self._patience or self._home.direct:
                     self._bypass(envelope)
                     return
             else:
@@ -110,7 +116,7 @@ class Client:
     def _call(self, envelope: bytes | None) -> wire.Answer | None:
         """One attempt at the door.  Result: None when it is our way in; the code _CLOSED when there is no door."""
         try:
-            way = _AtDoor(self._home.socket)
+            way = AtDoor(self._home.socket)
         except BlockingIOError:
             return wire.Answer(wire.BUSY, 0, b"too many are waiting before the door")
         except (FileNotFoundError, ConnectionRefusedError):
@@ -130,6 +136,12 @@ class Client:
         return wire.Answer(_CLOSED) if answer.code == _BROKEN and not answer.text else answer
 
     def _bypass(self, envelope: bytes | None) -> None:
+        if self._home.direct:
+            self.answer = wire.Answer(_CLOSED, 0, b"the door is closed, and there is no queue here (control/direct)")
+            return
+        if not self._drops:
+            self.answer = wire.Answer(_CLOSED, 0, b"the door is closed (is qmail-queued running?)")
+            return
         try:
             self._way = self._own_way() if self._own_way else _Dropped(self._home, self._speaker)
         except Die as death:
@@ -158,7 +170,7 @@ class Way:
         raise NotImplementedError
 
 
-class _AtDoor(Way):
+class AtDoor(Way):
     """The door, open."""
 
     def __init__(self, socket: bytes) -> None:
@@ -174,13 +186,15 @@ class _AtDoor(Way):
         return self._send(first + _ending(envelope)) or self.listen(b"")
 
     def message(self, piece: bytes) -> wire.Answer | None:
+        """More of the message."""
         return self._send(wire.frames(b"m", piece))
 
     def keep_alive(self, _: bytes) -> wire.Answer | None:
         """An empty frame: we are still here."""
         return self._send(wire.frame(b"m"))
 
-    def finish(self, envelope: bytes) -> wire.Answer | None:
+    def finish(self, envelope: bytes) -> wire.Answer:
+        """All of the envelope; then the answer."""
         return self._send(_ending(envelope)) or self.listen(b"")
 
     def await_input(self, descriptor: int) -> bool | None:
@@ -208,6 +222,7 @@ class _AtDoor(Way):
             return wire.Answer(_TIMEOUT, 0, b"the door does not read")
 
     def abandon(self) -> None:
+        """Hang up."""
         self._line.close()
 
 

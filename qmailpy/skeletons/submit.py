@@ -2,8 +2,11 @@
 
 A program that the user or the administrator named is really executed: $QMAILQUEUE, qmail-direct where control/direct
 says that there is no queue, a bin/qmail-queue that has been replaced, and everything when $QMAILEXEC is set; message on
-its descriptor 0, envelope on 1, its own words on 6. Else the door is spoken to directly. Used by qmail-inject,
+its descriptor 0, envelope on 1, its own words on 6 or 4. Else the door is spoken to directly. Used by qmail-inject,
 qmail-local, the bounces of qmail-send, the servers.
+
+Envelope parameters go to the door and to our own qmail-queue. Any other program gets the envelope that every
+qmail-queue knows: they are wishes, and it delivers as always.
 """
 
 import posix
@@ -13,7 +16,12 @@ from qmailpy.skeletons.queue_client import Client, Way
 from qmailpy.system import descriptors, identity, launcher, process
 from qmailpy.wire import door, envelope
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmailpy.wire.parameters import Parameters
+
 _MESSAGE, _ENVELOPE, _CUSTOM_TEXT = 0, 1, 6  # descriptors of a queue program
+_OLD_CUSTOM_TEXT = 4  # where simscan, and what else was written for the old patch, says its words
 _READ, _FORMAT, _CLOSED, _HOME = 54, 91, 56, 61  # exit codes
 _WAIT_SURPRISE = b"Zqq waitpid surprise (#4.3.0)"
 
@@ -31,15 +39,19 @@ class Result:
 class Submission:
     """One message: write() any number of times, then close().  Raises nothing: trouble shows in close()."""
 
-    def __init__(self, home: Home, *, resident: bool = False) -> None:
-        """resident: this process submits more than one message; the door then gives each its own qp."""
+    def __init__(self, home: Home, *, resident: bool = False, drops: bool = True) -> None:
+        """resident: this process submits more than one message; the door then gives each its own qp.
+
+        drops: while the door is closed it is left in drop/, for who could not come again with it.
+        """
         self._good = True
         program = _program(home)
         self._executed = _Executed(home, program) if program else None
         self._client: Client | None = None
         if self._executed is None:
             by_root = (lambda: _ByProgram(home)) if identity.is_root() and not home.embedded else None
-            self._client = Client(home, door.RESIDENT if resident else door.ONE_MESSAGE, by_root)
+            speaker = door.RESIDENT if resident else door.ONE_MESSAGE
+            self._client = Client(home, speaker, by_root, drops=drops)
 
     def write(self, piece: bytes) -> None:
         """More of the message."""
@@ -61,12 +73,23 @@ class Submission:
         if self._client is not None:
             self._client.abandon()
 
-    def close(self, sender: bytes, recipients: list[bytes]) -> Result:
-        """The envelope; what became of it all.  sender, recipients: without NUL."""
+    @property
+    def carries_parameters(self) -> bool:
+        """Whether close() passes them on: to the door, or to our own qmail-queue of this very version."""
+        return self._executed is None or self._executed.is_ours
+
+    def close(self, sender: bytes, recipients: list[bytes], parameters: "Parameters | None" = None) -> Result:
+        """The envelope; what became of it all.  sender, recipients: without NUL.
+
+        parameters: of wire/parameters, None for none; dropped where carries_parameters is false.
+        """
         content = b""
         if self._good:
             try:
-                content = envelope.Envelope(sender, recipients).encode()
+                if parameters is not None and self.carries_parameters:
+                    content = parameters.envelope(sender, recipients)
+                else:
+                    content = envelope.Envelope(sender, recipients).encode()
             except ValueError:
                 self.fail()
                 return self._failed(_FORMAT)
@@ -119,15 +142,22 @@ class _Executed:
         try:
             for _ in range(3):
                 ends += posix.pipe2(posix.O_CLOEXEC)
-            wanted = {_MESSAGE: ends[0], _ENVELOPE: ends[2], _CUSTOM_TEXT: ends[5]}
+            wanted = {_MESSAGE: ends[0], _ENVELOPE: ends[2], _CUSTOM_TEXT: ends[5], _OLD_CUSTOM_TEXT: ends[5]}
             self._pid = process.fork(lambda: self._become(wanted))
         except OSError:
             for end in ends:
                 posix.close(end)
             return
-        for end in wanted.values():
+        for end in set(wanted.values()):
             posix.close(end)
         self._message, self._envelope, self._custom = ends[1], ends[3], ends[4]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is our own qmail-queue, and not a wrapper, another one, or one that setup has just brought."""
+        if self._program != self._home.program("qmail-queue") or not launcher.is_current(self._home.path):
+            return False
+        return launcher.Launchers(launcher.library()).is_ours(self._program)
 
     def write(self, piece: bytes) -> None:
         """More of the message; a program that reads no more is heard in close()."""

@@ -10,6 +10,10 @@ import errno
 import pwd
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _LARGEST_ENTRY = 1 << 20  # bytes of an account's entry: more is an error of its source
 
 
@@ -35,6 +39,13 @@ def find_user(name: bytes) -> tuple[bytes, int, int, bytes] | None:
     if b"\0" in name:
         return None
     return _find_by_libc(name) if sys.platform == "linux" else _find_by_pwd(name)
+
+
+def everybody() -> "Iterator[tuple[bytes, int, int, bytes]]":
+    """(name, uid, gid, home) of every account that its source lists; a directory server may list none."""
+    for entry in pwd.getpwall():
+        name, home = (text.encode("utf-8", "surrogateescape") for text in (entry.pw_name, entry.pw_dir))
+        yield name, entry.pw_uid, entry.pw_gid, home
 
 
 def _find_by_libc(name: bytes) -> tuple[bytes, int, int, bytes] | None:

@@ -35,3 +35,8 @@ def local(when: int) -> tuple[int, int, int, int, int]:
 def east_of_utc(when: int) -> int:
     """How far local time is ahead of UTC at when (seconds since the epoch), in seconds; west of it negative."""
     return _time.localtime(when).tm_gmtoff
+
+
+def utc_digits(when: int) -> bytes:
+    """A moment (seconds since the epoch) as YYYYMMDDhhmmss in UTC."""
+    return _time.strftime("%Y%m%d%H%M%S", _time.gmtime(when)).encode("ascii")

@@ -40,7 +40,7 @@ def write_all(descriptor: int, content: "bytes | bytearray | memoryview") -> Non
         raise
 
 
-def write_pieces_all(descriptor: int, pieces: "Sequence[bytes | bytearray]") -> None:
+def write_pieces_all(descriptor: int, pieces: "Sequence[bytes | bytearray | memoryview]") -> None:
     """Write every byte of these to a blocking descriptor: at one stroke if they are small.  Errors: OSError."""
     if sum(map(len, pieces)) <= READ_SIZE:  # copying costs less than a second call; it does not with megabytes
         write_all(descriptor, b"".join(pieces))

@@ -1,11 +1,11 @@
-"""The DNS: MX, A and AAAA records by dnspython; the only file that imports it.
+"""The DNS: MX, A, AAAA and TXT records by dnspython; the only file that imports it.
 
 Two errors that are never confused: Hard, the DNS says that there is no such name or no such record; Soft, it did not
 say (no answer, SERVFAIL, REFUSED, nonsense): mail waits. Names are bytes without escapes; those beyond ASCII are
 UTF-8 and go out by IDNA. CNAMEs are followed, recipients are never rewritten. Servers: $DNSCACHEIP, else
 /etc/resolv.conf, else 127.0.0.1. Queries by UDP with EDNS, by TCP where the answer is cut. A server whose port is
 closed is not asked again for the same question; when all are closed the answer is Soft at once, not after ALL_TRIES.
-Who uses it: remote/lookup.
+Who uses it: remote/lookup, skeletons/dnsbl, skeletons/callout.
 """
 
 import asyncio
@@ -66,6 +66,10 @@ class Resolver:
     async def aaaa(self, name: bytes) -> list[bytes]:
         """IPv6 addresses as text, in the answer's order.  Errors: Soft, Hard."""
         return [record.address.encode("ascii") for record in await self._ask(name, dns.rdatatype.AAAA)]
+
+    async def txt(self, name: bytes) -> list[bytes]:
+        """Texts, each of its parts put together, in the answer's order; any bytes.  Errors: Soft, Hard."""
+        return [b"".join(record.strings) for record in await self._ask(name, dns.rdatatype.TXT)]
 
     async def _ask(self, name: bytes, kind: dns.rdatatype.RdataType) -> "dns.resolver.Answer":
         question = _name_of(name)

@@ -63,16 +63,18 @@ def listen(path: bytes) -> _socket.socket:
     except FileNotFoundError:
         pass
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    before = posix.umask(0o111)  # not chmod: root may do this in a directory of qmailq's, who could put a link there
     try:
         with _short(temporary) as name:
             listener.bind(name)
-        posix.chmod(temporary, 0o666)
         listener.listen(BACKLOG)
         listener.setblocking(False)
         posix.rename(temporary, path)
     except BaseException:
         listener.close()
         raise
+    finally:
+        posix.umask(before)
     return listener
 
 
@@ -100,20 +102,34 @@ def accept(listener: _socket.socket) -> _socket.socket | None:
     return connection
 
 
+def connect(path: bytes) -> _socket.socket:
+    """A connection to the door, non-blocking.
+
+    Errors: OSError; ENOENT and ECONNREFUSED: the door is closed, EAGAIN: too many are waiting before it.
+    """
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        connection.setblocking(False)
+        with _short(path) as name:
+            connection.connect(name)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 class Line:
     """The caller's end of a conversation: nothing here waits for ever, and the door may speak at any time."""
 
     def __init__(self, path: bytes) -> None:
-        """Errors: OSError; ENOENT and ECONNREFUSED: the door is closed, EAGAIN: too many are waiting before it."""
-        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        try:
-            self._socket.setblocking(False)
-            with _short(path) as name:
-                self._socket.connect(name)
-        except BaseException:
-            self._socket.close()
-            raise
+        """Errors: as connect()."""
+        self._socket = connect(path)
         self._poll = select.poll()
+
+    @property
+    def peer(self) -> Peer:
+        """Who listens there.  Errors: OSError."""
+        return peer_of(self._socket)
 
     def send(self, content: bytes, patience: float) -> bool:
         """Whether all of it was sent: False as soon as the door has spoken or hung up.

@@ -1,7 +1,8 @@
 """One thread, many descriptors: poll(2) with timers, for daemons that must stay small.
 
-asyncio costs 28 ms and 10 MB a process; these daemons need three verbs of it.
-Used by qmail-send, the spawners and the door.
+asyncio costs 28 ms and 10 MB a process; these daemons need three verbs of it. Who has thousands of descriptors gives it
+an epoll (system/epoll), with which an idle one costs nothing.
+Used by qmail-send, the spawners, the door, and with an epoll by qmail-listen.
 """
 
 import heapq
@@ -13,6 +14,20 @@ from qmailpy.system import clock, signals
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
+
+    class Poll(Protocol):
+        """What watches descriptors: select.poll(), or system/epoll."""
+
+        def register(self, descriptor: int, events: int, /) -> None:
+            """From now on these."""
+
+        def unregister(self, descriptor: int, /) -> None:
+            """No more.  Errors: KeyError where it was not watched."""
+
+        def poll(self, milliseconds: float, /) -> list[tuple[int, int]]:
+            """Descriptors and what has happened there."""
+
 
 _READABLE = select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLNVAL
 _WRITABLE = select.POLLOUT | select.POLLHUP | select.POLLERR | select.POLLNVAL
@@ -47,15 +62,17 @@ class Timer:
 class Loop:
     """Calls back when a descriptor is ready, a time has come, or a signal arrived."""
 
-    def __init__(self) -> None:
-        """Nothing is watched yet."""
+    def __init__(self, poll: "Poll | None" = None) -> None:
+        """Nothing is watched yet.  poll: instead of poll(2)."""
         self._readers: dict[int, Callable[[], None]] = {}
         self._writers: dict[int, Callable[[], None]] = {}
+        self._watchers: dict[int, Callable[[int], None]] = {}
         self._timers: list[Timer] = []
-        self._poll = select.poll()
+        self._poll: Poll = poll or select.poll()
         self._signalled: list[int] = []
         self._on_signal: dict[int, Callable[[], None]] = {}
         self._wake: tuple[int, int] | None = None
+        self.now = clock.monotonic()  # when the last turn had waited: exact enough for time-outs, and costs nothing
 
     def on_read(self, descriptor: int, call: "Callable[[], None] | None") -> None:
         """Call when there is something to read (or an end to see); None: no more."""
@@ -64,6 +81,16 @@ class Loop:
     def on_write(self, descriptor: int, call: "Callable[[], None] | None") -> None:
         """Call when a write will not block (or will fail); None: no more."""
         self._change(self._writers, descriptor, call)
+
+    def dispatch(self, descriptor: int, call: "Callable[[int], None] | None") -> None:
+        """Call with whatever events come of a descriptor that its owner has registered with the epoll; None: no more.
+
+        Closing the descriptor ends its registration; say it here first.
+        """
+        if call is None:
+            self._watchers.pop(descriptor, None)
+        else:
+            self._watchers[descriptor] = call
 
     def forget(self, descriptor: int) -> None:
         """Before closing a descriptor."""
@@ -138,9 +165,14 @@ class Loop:
         if self._signalled:
             longest = 0.0
         ready = self._poll.poll(max(0.0, longest) * 1000 + (0.999 if longest > 0 else 0))
+        self.now = clock.monotonic()
         while self._signalled:
             self._on_signal[self._signalled.pop(0)]()
         for descriptor, events in ready:
+            watcher = self._watchers.get(descriptor)
+            if watcher is not None:
+                watcher(events)
+                continue
             reader = self._readers.get(descriptor)
             if reader is not None and events & _READABLE:
                 reader()
@@ -165,5 +197,6 @@ class Loop:
             self._wake = None
         self._readers.clear()
         self._writers.clear()
+        self._watchers.clear()
         self._timers.clear()
         self._poll = select.poll()

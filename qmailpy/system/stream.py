@@ -38,6 +38,11 @@ class Stream:
         """From here on the peer has its whole time again."""
         self._end = clock.monotonic() + self._patience
 
+    def have_patience(self, patience: float) -> None:
+        """From here on the peer has so many seconds instead.  patience: > 0."""
+        self._patience = patience
+        self.await_anew()
+
     def receive(self) -> bytes:
         """What comes next; empty: the peer has hung up.  Errors: SilentPeer, OSError."""
         self._watch()

@@ -7,6 +7,8 @@ Server to client, once a message, perhaps before it is complete: exit code of sp
 length of a text (16 bits), the text (for code 82: begins with D or Z; else a sentence for the caller's fd 2).
 After an answer that came before its 'E' the server hangs up. It also hangs up on who is silent for IDLE seconds.
 Who speaks as LIST says nothing else, and gets a List: frames 'm' with pieces of a text, one 'M'; or an answer.
+Who speaks as FLUSH says nothing else either, and gets an answer. DIRECT is for a door without a queue, and refused by
+every other.
 A file in drop/ holds the client's bytes for one message. Both ends are here.
 """
 
@@ -15,6 +17,8 @@ from qmailpy.wire import envelope
 MAGIC = b"qmailpy-door-1\n"
 ONE_MESSAGE, RESIDENT = b"1", b"r"  # who speaks: qp is its pid / a serial of the door
 LIST = b"l"  # who only wants a list of his messages in the queue; also the letter of the frame that stands for it
+DIRECT = b"d"  # one message, as ONE_MESSAGE, which must leave at once or be refused: no door with a queue takes it
+FLUSH = b"q"  # who only wants that his messages are tried now; likewise
 PIECE_LIMIT = 65536  # bytes of a frame's content
 ENVELOPE_LIMIT = 64 << 20  # bytes; two million addresses of usual length
 DEFAULT_BYTES = 1 << 30  # bytes of a message where control/queuebytes says nothing
@@ -46,7 +50,7 @@ def too_large() -> Refusal:
 
 
 def greeting(speaker: bytes) -> bytes:
-    """The first bytes of a connection.  speaker: ONE_MESSAGE, RESIDENT or LIST."""
+    """The first bytes of a connection.  speaker: ONE_MESSAGE, RESIDENT, LIST, FLUSH or DIRECT."""
     return MAGIC + speaker
 
 
@@ -126,10 +130,11 @@ class FrameReader:
     Frames are taken out one at a time: a stranger's 13,000 empty frames must not become as many objects.
     """
 
-    __slots__ = ("_at", "_rest", "speaker")
+    __slots__ = ("_at", "_rest", "_speakers", "speaker")
 
-    def __init__(self) -> None:
-        """Nothing heard yet."""
+    def __init__(self, *, direct: bool = False) -> None:
+        """Nothing heard yet.  direct: whether this server hands messages on at once."""
+        self._speakers = (ONE_MESSAGE, RESIDENT, LIST, FLUSH, *([DIRECT] if direct else []))
         self._rest = b""
         self._at = 0  # what of it has been taken out
         self.speaker = b""
@@ -159,8 +164,8 @@ class FrameReader:
         """The next frame, as (letter, content); None if it is not complete.  Errors: DoorError."""
         if not self.speaker and not self._hear_greeting():
             return None
-        if self.speaker == LIST:
-            return LIST, b""
+        if self.speaker in (LIST, FLUSH):
+            return self.speaker, b""
         start = self._at + _HEAD
         if len(self._rest) < start:
             return None
@@ -180,7 +185,7 @@ class FrameReader:
         if len(self._rest) < length:
             return False
         speaker = self._rest[len(MAGIC) : length]
-        if speaker not in (ONE_MESSAGE, RESIDENT, LIST):
+        if speaker not in self._speakers:
             raise DoorError("unknown speaker")
         self.speaker, self._at = speaker, length
         return True

@@ -105,6 +105,34 @@ class Decoder:
         return stored
 
 
+class ChunkDecoder:
+    """The bytes of BDAT's chunks (RFC 3030), which have a length instead of dots and an end, as the message to store.
+
+    CR LF and a LF alone end a line; a bare CR stays. Nothing in them is an end of data, here or where Encoder sends it.
+    """
+
+    __slots__ = ("_cr", "_whole")
+
+    def __init__(self) -> None:
+        """At the beginning of the message."""
+        self._cr = False  # came last, and may be the beginning of a line end
+        self._whole = True  # what was given out ends with a line end, or is nothing
+
+    def feed(self, piece: bytes) -> bytes:
+        """The bytes to store for this piece."""
+        if self._cr:
+            piece = b"\r" + piece
+        self._cr = piece.endswith(b"\r")
+        stored = (piece[:-1] if self._cr else piece).replace(b"\r\n", b"\n")
+        if stored:
+            self._whole = stored.endswith(b"\n")
+        return stored
+
+    def finish(self) -> bytes:
+        """What is left: a message in the queue ends with a whole line."""
+        return b"\r" * self._cr + (b"" if self._whole and not self._cr else b"\n")
+
+
 def _beginning_of_end(came: bytes) -> bytes:
     """The longest end of these bytes with which the end of data may begin."""
     for length in range(min(len(_END_LINE) - 1, len(came)), 0, -1):

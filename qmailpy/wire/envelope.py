@@ -2,7 +2,16 @@
 
 Who uses it: every submitter writes one, qmail-queue and the door read one. Both ends are here.
 Contents are not judged: an address is any bytes without NUL (spec/02-queue.md 3).
+
+Behind the sender, and behind each recipient, there may be p parameters NUL (wire/parameters). Only the door and our own
+qmail-queue are ever given that; anybody else calls it malformed.
 """
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmailpy.wire.parameters import Written
+
+    Bytes = bytes | bytearray
 
 LONGEST = 1002  # bytes of an address; C's buffer is 1003 with the NUL
 MOST_RECIPIENTS = 200_000  # of one message: qmail-send handles all of them in one turn, 0.2 s and 33 MB for so many
@@ -20,10 +29,10 @@ _FAULTS = {
 class EnvelopeError(Exception):
     """The bytes are not an envelope.  code: qmail-queue's exit code, 91, 11, 54 or 31; text: a sentence."""
 
-    def __init__(self, code: int) -> None:
-        """code: 91 format, 11 an address is too long, 54 cut off, 31 too many."""
+    def __init__(self, code: int, text: bytes = b"") -> None:
+        """code: 91 format, 11 an address is too long, 54 cut off, 31 too many; text: where more is known."""
         super().__init__(code)
-        self.code, self.text = code, _FAULTS[code]
+        self.code, self.text = code, text or _FAULTS[code]
 
 
 class Envelope:
@@ -57,13 +66,14 @@ class Reader:
     must not become fifty times as much memory.
     """
 
-    __slots__ = ("_count", "_kept", "_rest", "done")
+    __slots__ = ("_after_address", "_count", "_kept", "_rest", "done")
 
     def __init__(self) -> None:
         """Nothing read yet."""
         self._rest = b""
         self._kept = bytearray()
         self._count = -1  # of recipients: the first item is the sender
+        self._after_address = False  # only there parameters may stand
         self.done = False
 
     @property
@@ -86,18 +96,35 @@ class Reader:
                 self.done = True
                 self._rest = b""
                 return
+            if self._after_address and item[:1] == b"p":
+                self._take_parameters(item)
+                continue
             _check(item, letter)
             self._kept += item
             self._kept += b"\0"
             letter = b"T"
+            self._after_address = True
             self._count += 1
             if self._count > MOST_RECIPIENTS:
                 raise EnvelopeError(REFUSED_EXIT)
-        if self._rest:
+        if self._after_address and self._rest[:1] == b"p":
+            _check_parameters(self._rest)
+        elif self._rest:
             _check(self._rest, letter)
 
+    def _take_parameters(self, item: bytes) -> None:
+        """Those of the message behind the sender, those of a recipient behind him."""
+        from qmailpy.wire import parameters  # not for everybody's mail: it costs a start
+
+        _check_parameters(item)
+        try:
+            self._kept += b"p%s\0" % parameters.canonical(item[1:], of_message=self._count == 0)
+        except parameters.ParameterError as error:
+            raise EnvelopeError(FORMAT_EXIT, b"in the envelope: " + error.text) from None
+        self._after_address = False
+
     def records(self) -> bytes:
-        """F sender NUL {T recipient NUL}*, once done.  Errors: EnvelopeError(54) where it was cut off."""
+        """F sender NUL {T recipient NUL}* with the parameters, once done.  Errors: EnvelopeError(54) where cut off."""
         if not self.done:
             raise EnvelopeError(CUT_OFF_EXIT)
         return bytes(self._kept)
@@ -110,9 +137,9 @@ class Reader:
         return kept
 
     def result(self) -> Envelope:
-        """The envelope, once done.  Errors: EnvelopeError(54) where it was cut off."""
+        """The addresses, once done.  Errors: EnvelopeError(54) where it was cut off."""
         sender, *recipients = self.records()[:-1].split(b"\0")
-        return Envelope(sender[1:], [each[1:] for each in recipients])
+        return Envelope(sender[1:], [each[1:] for each in recipients if each[:1] == b"T"])
 
 
 def _check(item: bytes, letter: bytes) -> None:
@@ -122,53 +149,78 @@ def _check(item: bytes, letter: bytes) -> None:
         raise EnvelopeError(TOO_LONG_EXIT)
 
 
-# The records of intd/N and todo/N: u ruid NUL p pid NUL F sender NUL {T recipient NUL}*
+def _check_parameters(item: bytes) -> None:
+    if len(item) - 1 > LONGEST:
+        raise EnvelopeError(FORMAT_EXIT, b"parameters in the envelope have more than %d bytes" % LONGEST)
+
+
+# The records of intd/N and todo/N: u ruid NUL p pid NUL F sender NUL {T recipient NUL}*, and the parameters where C's
+# qmail-send does not look: behind the number of p, and in a further p behind a T, where it only wants a number again.
 
 
 class Todo:
-    """What todo/N says: who brought the message, and its envelope."""
+    """What todo/N says: who brought the message, its envelope, its parameters if it has any."""
 
-    __slots__ = ("pid", "recipients", "sender", "uid")
+    __slots__ = ("parameters", "pid", "recipients", "sender", "uid")
 
-    def __init__(self, uid: int, pid: int, sender: bytes, recipients: list[bytes]) -> None:
+    def __init__(
+        self, uid: int, pid: int, sender: bytes, recipients: list[bytes], parameters: "Written | None" = None
+    ) -> None:
         """uid, pid: of qmail-queue's caller and of qmail-queue."""
         self.uid, self.pid, self.sender, self.recipients = uid, pid, sender, recipients
+        self.parameters = parameters
 
 
-def encode_todo(uid: int, pid: int, records: bytes) -> bytes:
+def encode_todo(uid: int, pid: int, records: "Bytes") -> bytes:
     """The content of intd/N (spec/02 4).  records: F sender NUL {T recipient NUL}*, as Reader gives them."""
-    return todo_head(uid, pid) + records
+    return b"".join(todo_pieces(uid, pid, records))
 
 
-def todo_head(uid: int, pid: int) -> bytes:
-    """What stands before the records."""
-    return b"u%d\0p%d\0" % (uid, pid)
+def todo_pieces(uid: int, pid: int, records: "Bytes") -> "tuple[Bytes | memoryview, ...]":
+    """The same in pieces: an envelope may be 64 MB, and is held once."""
+    end = records.find(0) + 1
+    if records[end : end + 1] != b"p":
+        return b"u%d\0p%d\0" % (uid, pid), records
+    last = records.find(0, end)
+    head = b"u%d\0p%d %s\0%s" % (uid, pid, records[end + 1 : last], records[:end])
+    return head, memoryview(records)[last + 1 :]
 
 
 def decode_todo(content: bytes) -> Todo | None:
-    """todo/N; None if it has a record of an unknown kind, no sender, or is cut off.
-
-    Text after the number of a p record, and p records after a T, are parameters that C readers
-    ignore too (DESIGN 5); they are skipped here.
-    """
+    """todo/N; None if it has a record of an unknown kind, no sender, or is cut off."""
     if not content.endswith(b"\0"):
         return None
     uid = pid = 0
     sender: bytes | None = None
     recipients: list[bytes] = []
+    of_message = b""
+    of_recipients: dict[int, bytes] = {}
     for record in content[:-1].split(b"\0"):
         letter, rest = record[:1], record[1:]
-        if letter == b"u":
-            uid = _leading_number(rest)
+        if letter == b"T" and sender is not None:
+            recipients.append(rest)
         elif letter == b"p":
-            pid = _leading_number(rest) if not recipients else pid
+            if recipients:
+                of_recipients[len(recipients) - 1] = rest
+            elif sender is None:
+                pid, of_message = _leading_number(rest), rest.partition(b" ")[2]
+        elif letter == b"u":
+            uid = _leading_number(rest)
         elif letter == b"F":
             sender = rest
-        elif letter == b"T" and sender is not None:
-            recipients.append(rest)
         else:
             return None
-    return None if sender is None else Todo(uid, pid, sender, recipients)
+    if sender is None:
+        return None
+    return Todo(uid, pid, sender, recipients, _written(of_message, of_recipients))
+
+
+def _written(of_message: bytes, of_recipients: dict[int, bytes]) -> "Written | None":
+    if not of_message and not of_recipients:
+        return None
+    from qmailpy.wire.parameters import Written  # as above
+
+    return Written(of_message, of_recipients)
 
 
 def _leading_number(text: bytes) -> int:

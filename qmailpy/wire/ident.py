@@ -15,6 +15,6 @@ def query(remote: int, local: int) -> bytes:
 
 
 def user(reply: bytes) -> bytes | None:
-    """The text after the third colon of the reply's line, without blanks; None where there is none (an ERROR)."""
+    """The text after the third colon of the reply's line, without blanks and NULs; None where there is none (ERROR)."""
     fields = reply.partition(b"\n")[0].split(b":", 3)
-    return fields[3].translate(None, b" \t\r")[:LIMIT] if len(fields) == 4 else None
+    return fields[3].translate(None, b" \t\r\0")[:LIMIT] if len(fields) == 4 else None

@@ -6,6 +6,7 @@ files and directories of a whole batch on disk. Then qmail-clean removes todo/N,
 Errors of every call: Trouble; the message stays in S4.  Only the holder of the mutex may write.
 """
 
+import errno
 import fcntl
 import posix
 
@@ -13,9 +14,10 @@ from qmailpy.disk import durable
 from qmailpy.disk.queue import listing
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.disk.queue.recipients import Trouble
+from qmailpy.disk.queue.wishes import Wishes
 from qmailpy.system import descriptors
 from qmailpy.wire.delivery import CHANNELS
-from qmailpy.wire.envelope import decode_todo
+from qmailpy.wire.envelope import Todo, decode_todo
 
 _READ = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC
 _NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
@@ -23,13 +25,14 @@ _MODE = 0o600
 
 
 class Claim:
-    """What an accepted message is: who brought it (uid, qp), its envelope, its size in bytes."""
+    """What an accepted message is: who brought it (uid, qp), envelope, parameters or None, size in bytes."""
 
-    __slots__ = ("qp", "recipients", "sender", "size", "uid")
+    __slots__ = ("parameters", "qp", "recipients", "sender", "size", "uid")
 
-    def __init__(self, uid: int, qp: int, sender: bytes, recipients: list[bytes], size: int) -> None:
+    def __init__(self, todo: Todo, size: int) -> None:
         """Addresses as they were given."""
-        self.uid, self.qp, self.sender, self.recipients, self.size = uid, qp, sender, recipients, size
+        self.uid, self.qp, self.sender, self.recipients = todo.uid, todo.pid, todo.sender, todo.recipients
+        self.parameters, self.size = todo.parameters, size
 
 
 class Prepared:
@@ -53,10 +56,12 @@ class Prepared:
 def take_mutex(paths: Paths) -> int | None:
     """Be the only qmail-send, until the result (a descriptor) is closed; None where another one is.
 
-    Errors: Trouble "open".
+    Errors: Trouble "open"; also where qmail-queuecheck has left the queue half mended.
     """
     path = paths.lock(b"sendmutex")
     try:
+        if posix.access(path + b".mending", posix.F_OK):
+            raise FileExistsError(errno.EEXIST, "half mended")
         descriptor = posix.open(path, posix.O_WRONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
     except OSError as error:
         raise Trouble("open", paths.relative(path), error) from None
@@ -75,6 +80,7 @@ class Claiming:
         """paths: of which queue.  The process's umask must be 077."""
         self._paths = paths
         self.half: set[int] = set()  # messages of which a preprocessing may have left something
+        self.unloaded: set[int] = set()  # messages of S5 that nobody has looked at since the start
         self._seen: set[bytes] = set()  # names in todo/ that news() has told of: with 100,000 there, the rest is quick
 
     def news(self) -> list[int]:
@@ -93,6 +99,9 @@ class Claiming:
 
         Trouble "record" where it is empty, cut off or of an unknown kind: then nobody was told that it is accepted.
         """
+        if number in self.unloaded:  # another message's now: what is there in S5 is left from a crash
+            self.unloaded.discard(number)
+            self.half.add(number)
         path = self._paths.todo(number)
         content = self._content(path)
         try:
@@ -102,9 +111,16 @@ class Claiming:
         todo = decode_todo(content)
         if todo is None:
             raise self._trouble("record" if content.endswith(b"\0") else "read", path)
-        return Claim(todo.uid, todo.pid, todo.sender, todo.recipients, size)
+        return Claim(todo, size)
 
-    def prepare(self, number: int, birth: int, sender: bytes, addresses: tuple[list[bytes], list[bytes]]) -> Prepared:
+    def prepare(
+        self,
+        number: int,
+        birth: int,
+        sender: bytes,
+        addresses: tuple[list[bytes], list[bytes]],
+        wishes: Wishes | None = None,
+    ) -> Prepared:
         """Write info/N and the channel files anew.
 
         birth: seconds since the epoch; addresses: as stored, indexed by channel.  settle() must follow, or close().
@@ -113,7 +129,8 @@ class Claiming:
         self.forget(number)
         prepared = Prepared(number)
         try:
-            self._write(prepared, b"info", b"F%s\0" % sender)
+            wished = b"" if wishes is None else wishes.encode(addresses)
+            self._write(prepared, b"info", b"F%s\0%s" % (sender, wished))
             self._date(prepared, birth)
             for name, listed in zip(CHANNELS, addresses, strict=True):
                 if listed:

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Bytes = bytes | bytearray
+    Bytes = bytes | bytearray | memoryview
 
 WRITE, QUEUE, PID, MESS, INTD, TODO = 53, 62, 63, 64, 65, 66  # exit codes
 UMASK = 0o033

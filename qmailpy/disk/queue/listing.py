@@ -10,30 +10,30 @@ import posix
 from qmailpy.disk.layout import SPLIT
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.disk.queue.recipients import Recipients, Trouble
+from qmailpy.disk.queue.wishes import Info
 from qmailpy.wire.delivery import CHANNELS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-INFO_LIMIT = 65536  # bytes of info/N that are read: a sender and parameters
-
 
 class Message:
     """A message in S5.
 
     birth: seconds since the epoch; size: bytes of the mess file; recipients: (done, channel, address) in their
-    order, local ones first, channel LOCAL or REMOTE; error: what kept us from reading it all, else None.
+    order, local ones first, channel LOCAL or REMOTE; cut: there are more than were asked for; error: what kept us from
+    reading it all, else None.
     """
 
-    __slots__ = ("birth", "bouncing", "error", "number", "recipients", "sender", "size")
+    __slots__ = ("birth", "bouncing", "cut", "error", "number", "recipients", "sender", "size")
 
     def __init__(self, number: int) -> None:
         """Nothing read yet."""
         self.number = number
         self.birth = self.size = 0
         self.sender = b""
-        self.bouncing = False
+        self.bouncing = self.cut = False
         self.recipients: list[tuple[bool, int, bytes]] = []
         self.error: OSError | None = None
 
@@ -91,11 +91,11 @@ def messages(paths: Paths) -> "Iterator[Message]":
             yield found
 
 
-def message(paths: Paths, number: int) -> Message | None:
-    """This one; None if it has just been finished."""
+def message(paths: Paths, number: int, most: int = 0) -> Message | None:
+    """This one; None if it has just been finished.  most: recipients that are read, 0 for all."""
     found = Message(number)
     try:
-        _fill(paths, found)
+        _fill(paths, found, most)
     except FileNotFoundError:
         return None
     except Trouble as trouble:
@@ -105,9 +105,10 @@ def message(paths: Paths, number: int) -> Message | None:
     return found
 
 
-def _fill(paths: Paths, message: Message) -> None:
+def _fill(paths: Paths, message: Message, most: int) -> None:
     number = message.number
-    message.sender, message.birth = sender_and_birth(paths, number)
+    info = Info(paths, number)
+    message.sender, message.birth = info.sender, info.birth
     message.size = posix.stat(paths.mess(number)).st_size
     message.bouncing = _exists(paths.bounce(number))
     for channel, name in enumerate(CHANNELS):
@@ -119,20 +120,12 @@ def _fill(paths: Paths, message: Message) -> None:
             raise
         try:
             while (record := reader.next()) is not None:
+                if most and len(message.recipients) == most:
+                    message.cut = True
+                    return
                 message.recipients.append((record[0], channel, record[2]))
         finally:
             reader.close()
-
-
-def sender_and_birth(paths: Paths, number: int) -> tuple[bytes, int]:
-    """What info/N says: its F record, and its mtime.  Errors: OSError."""
-    descriptor = posix.open(paths.info(number), posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
-    try:
-        content = posix.read(descriptor, INFO_LIMIT)
-        birth = int(posix.fstat(descriptor).st_mtime)
-    finally:
-        posix.close(descriptor)
-    return content[1:].partition(b"\0")[0], birth
 
 
 def _exists(path: bytes) -> bool:

@@ -16,6 +16,7 @@ from qmailpy.disk import durable
 from qmailpy.disk.queue import listing
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.disk.queue.recipients import Recipients, Trouble
+from qmailpy.disk.queue.wishes import TOLD, Info
 from qmailpy.system import descriptors
 from qmailpy.wire.delivery import CHANNELS
 
@@ -36,24 +37,18 @@ class Queue:
         """paths: of which queue.  The process's umask must be 077."""
         self._paths = paths
 
-    def loaded(self, half: set[int]) -> "Iterator[tuple[int, tuple[int | None, int | None] | Trouble]]":
-        """At the start: every message in S5 with the due times of its channels, None where one is finished.
-
-        Seconds since the epoch; half: gets those whose preprocessing did not come to its end.
-        A message whose mess file is gone is trouble: nothing could be delivered.
-        """
+    def taken(self, half: set[int]) -> list[int]:
+        """At the start: every message in S5.  half: gets those whose preprocessing did not come to its end."""
         todo = set(listing.todo(self._paths))
-        for number in listing.numbers(self._paths, b"info"):
-            if number in todo:
-                half.add(number)
-                continue
-            try:
-                yield number, self.both_due(number)
-            except Trouble as trouble:
-                yield number, trouble
+        found = list(listing.numbers(self._paths, b"info"))
+        half.update(number for number in found if number in todo)
+        return [number for number in found if number not in todo]
 
     def both_due(self, number: int) -> tuple[int | None, int | None]:
-        """When each channel is to be tried again.  Errors: Trouble with FileNotFoundError where mess/N is gone."""
+        """When each channel is to be tried again, in seconds since the epoch; None where one is finished.
+
+        Errors: Trouble, with FileNotFoundError where mess/N is gone: nothing could be delivered.
+        """
         self._require(self._paths.mess(number))
         return self.due(number, 0), self.due(number, 1)
 
@@ -73,12 +68,21 @@ class Queue:
         except OSError as error:
             raise self._trouble("stat later", path, error) from None
 
-    def sender_and_birth(self, number: int) -> tuple[bytes, int]:
-        """birth: seconds since the epoch."""
+    def info(self, number: int) -> Info:
+        """Sender, birth, and what is wished."""
         try:
-            return listing.sender_and_birth(self._paths, number)
+            return Info(self._paths, number)
         except OSError as error:
             raise self._trouble("open later", self._paths.info(number), error) from None
+
+    def remember_told(self, number: int) -> None:
+        """The sender was told that it is late.  C's programs know only the seconds of this time."""
+        path = self._paths.info(number)
+        try:
+            when = int(posix.stat(path).st_mtime) * 1_000_000_000 + TOLD
+            posix.utime(path, ns=(when, when))
+        except OSError as error:
+            raise self._trouble("utime", path, error) from None
 
     def recipients(self, number: int, channel: int) -> Recipients:
         """The records of a channel, to be read one by one."""
@@ -136,6 +140,14 @@ class Queue:
             if self.due(number, channel) is not None:
                 return True
         return self._exists(self._paths.todo(number)) or not self._exists(self._paths.info(number))
+
+    def is_new(self, number: int) -> bool:
+        """Whether it is in S4."""
+        return self._exists(self._paths.todo(number))
+
+    def is_taken(self, number: int) -> bool:
+        """Whether it is in S5, or has been there before todo/N was removed."""
+        return self._exists(self._paths.info(number))
 
     def has_bounce(self, number: int) -> bool:
         """Whether a failure was recorded."""
