@@ -5,17 +5,20 @@ Used by the programs sendmail (and its other names), mailq, newaliases, rmail. S
 spec/10-neighbours.md c2.
 """
 
+from qmailpy.inject import WISHES
 from qmailpy.rules.options import UsageError, parse
 
 DELIVER, LIST, ALIASES, SMTP, FLUSH, EXPLAIN, DAEMON, HOSTS, PURGE, CONFIGURATION, HELP, ABSENT = range(12)
 
+COUNT = b"-bpc"  # a list of which only the length is wanted
 NEEDS_RECIPIENT = b"e"  # a letter of $QMAILINJECT, which another qmail-inject than ours ignores
 _LETTERS = (
     b"t"  # recipients: the header's too
     b"f:r:F:"  # sender, sender, full name
     b"b:q;IM;"  # modes
+    b"N:R:V:"  # wishes about notifications
     b"GUimnvx"  # relayed, submitted, a dot is no end, me too, no aliases, verbose, AIX: as it is, or of no use here
-    b"A:B:C:L:N:O:R:V:X:a:e:h:o:p:"  # ignored with their arguments
+    b"A:B:C:L:O:X:a:e:h:o:p:"  # ignored with their arguments
     b"D;E;J;S;d;-;"  # ignored with what is attached; long options
 )
 _MODES = {
@@ -37,7 +40,12 @@ _WITH_NEXT_WORD = frozenset(
     b"-%c" % letter for letter in b"frFbABCLNORVXaehop"
 )  # it is no option, whatever it looks like
 _TRUSTED = (b"Ma", b"Maa", b"Mai", b"Mas", b"Mi", b"Mm", b"Mr", b"Ms", b"Mt")  # Exim's -oM, where a word follows
-_DEFAULTS = {b"N": (b"failure",), b"R": (b"full",), b"V": ()}  # what is as it always is here
+_WISHES = {b"dsn-notify": b"N", b"dsn-return": b"R"}  # msmtp's names
+_WHO = (
+    *(b"QMAILUSER", b"QMAILHOST", b"QMAILSUSER", b"QMAILSHOST", b"MAILUSER", b"MAILHOST"),
+    *(b"NULLMAILER_USER", b"NULLMAILER_HOST", b"NULLMAILER_SUSER", b"NULLMAILER_SHOST"),
+)
+_LONGEST = 1000  # bytes of $EMAIL; an address may have two more
 _LONG_WITH_ARGUMENT = frozenset(  # msmtp's, where the next word may be the argument
     b"--" + name
     for name in (
@@ -51,7 +59,7 @@ _LONG_WITH_ARGUMENT = frozenset(  # msmtp's, where the next word may be the argu
 class Call:
     """What a command line asks for."""
 
-    __slots__ = ("mode", "name", "recipients", "sender", "unkept", "uses_header", "what")
+    __slots__ = ("mode", "name", "recipients", "sender", "uses_header", "what", "wishes")
 
     def __init__(self, words: list[bytes], mode: int = DELIVER) -> None:
         """words: without the program's name; mode: of a program that has one of its own.  Errors: UsageError."""
@@ -60,7 +68,7 @@ class Call:
         self.sender: bytes | None = None
         self.name: bytes | None = None
         self.uses_header = False
-        self.unkept: list[bytes] = []  # wishes for delivery status notifications that will not be fulfilled
+        self.wishes: dict[bytes, bytes] = {}  # about notifications: a word for -N, -R, -V each
         for letter, value in options:
             self._obey(letter, value)
 
@@ -76,15 +84,21 @@ class Call:
                 raise UsageError(b"illegal option -- b" + value)
             self._ask(_MODES[value], b"-b" + value)
         elif letter == b"q":
-            self._ask(FLUSH, b"-q" + value)
+            if not (self.mode == DAEMON and value[:1].isdigit()):  # how often the daemon that was asked for shall look
+                self._ask(FLUSH, b"-q" + value)
         elif letter == b"I":
             self._ask(ALIASES, b"-I")
         elif letter == b"M":
             self._ask(ABSENT if value else FLUSH, b"-M" + value)
-        elif letter in _DEFAULTS and value.lower() not in _DEFAULTS[letter]:
-            self.unkept.append(b"-" + letter + b" " + value)
+        elif letter in b"NRV":
+            self._wish(letter, value)
         elif letter == b"-":
             self._obey_long(*value.partition(b"=")[::2])
+
+    def _wish(self, letter: bytes, value: bytes) -> None:
+        from qmailpy.inject import wishes  # few have any: it would cost each message
+
+        self.wishes[letter] = wishes.word(letter, value)
 
     def _ask(self, mode: int, what: bytes) -> None:
         self.mode, self.what = mode, what
@@ -94,16 +108,23 @@ class Call:
             self.sender = _without_brackets(value)
         elif name == b"read-recipients":
             self.uses_header = True
+        elif name in _WISHES:
+            self._wish(_WISHES[name], value)
         elif name in (b"help", b"version"):
             self._ask(HELP, b"--" + name)
 
     def environment(self, environment: dict[bytes, bytes]) -> dict[bytes, bytes | None]:
-        """The variables that say to qmail-inject who it is, and that somebody must receive it; None unsets one.
+        """The variables that say to qmail-inject who it is, that somebody must receive it, and wishes; None unsets one.
 
         environment: ours.
-        -f also is the From of a message that has none; an empty sender is no person, and changes nothing.
+        -f also is the From of a message that has none; an empty sender is no person, and changes nothing. Without -f
+        $EMAIL is the same, as in dma, unless a variable says more clearly who we are.
         """
         variables: dict[bytes, bytes | None] = {}
+        email = environment.get(b"EMAIL", b"")
+        if self.sender is None and _is_address(email) and not any(name in environment for name in _WHO):
+            box, _, host = email.rpartition(b"@")
+            variables |= {b"QMAILUSER": box, b"QMAILHOST": host}
         if self.sender:
             variables = dict.fromkeys((b"QMAILNAME", b"MAILNAME", b"NAME", b"QMAILHOST", b"MAILHOST"))
             box, at, host = self.sender.rpartition(b"@")
@@ -115,12 +136,24 @@ class Call:
         if self.uses_header:
             letters = environment.get(b"QMAILINJECT", environment.get(b"NULLMAILER_FLAGS", b""))
             variables[b"QMAILINJECT"] = letters + NEEDS_RECIPIENT
+        if self.wishes:
+            variables[WISHES] = b" ".join(filter(None, self.wishes.values()))
         return variables
 
     def injection(self) -> list[bytes]:
         """The words for qmail-inject, without its name."""
         sender = [] if self.sender is None else [b"-f", self.sender]
         return [b"-H" if self.uses_header else b"-a", *sender, b"--", *self.recipients]
+
+
+def _is_address(text: bytes) -> bool:
+    """Whether it is box@host and nothing else: a name with it is for programs that write headers."""
+    box, _, host = text.rpartition(b"@")
+    return (
+        bool(box and host)
+        and len(text) <= _LONGEST
+        and not any(byte < 33 or byte in b'<>"(),;:@\\\x7f' for byte in box + host)
+    )
 
 
 def _without_brackets(address: bytes) -> bytes:

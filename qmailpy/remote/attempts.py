@@ -76,7 +76,7 @@ async def by_route(equipment: Equipment, settings: Settings, route: routes.Route
                 addresses, pool = [address], None
             elif not last:  # TLS was only welcome: once more in clear
                 tls, addresses, pool = smtp.NEVER, [address], None
-            elif settings.tries_others and _turned_away(client):
+            elif settings.tries_others and not letter.whole and _turned_away(client):
                 refusal = _softer(refusal, report.turned_away(last, client, final=route.kind == routes.BY_MX))
                 addresses = addresses[addresses.index(address) + 1 :]
                 tls, pool, last = _WHEN[route.tls], equipment.pool, refusal

@@ -12,6 +12,7 @@ from qmailpy.send.log import Log
 from qmailpy.system.loop import Loop
 from qmailpy.system.neighbour import Neighbour
 from qmailpy.wire.delivery import Command, ReportReader
+from qmailpy.wire.parameters import Parameters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,13 +24,16 @@ _OUT_LIMIT = 65536  # bytes of commands that wait for a spawner that does not re
 
 
 class Delivery:
-    """One attempt at one recipient.  dying: whether a temporary failure is final."""
+    """One attempt at one recipient.  dying: whether a temporary failure is final; parameters: his, or None."""
 
-    __slots__ = ("dying", "ended", "message", "number")
+    __slots__ = ("dying", "ended", "message", "number", "parameters")
 
-    def __init__(self, number: int, message: int, ended: "Ended", *, dying: bool) -> None:
+    def __init__(
+        self, number: int, message: int, ended: "Ended", *, dying: bool, parameters: Parameters | None = None
+    ) -> None:
         """number: for the log; message: its number; ended(letter, text): told once, letter K, Z, D or mangled."""
         self.number, self.message, self.ended, self.dying = number, message, ended, dying
+        self.parameters = parameters
 
 
 class Counts:
@@ -88,9 +92,12 @@ class Deliveries:
         self._reader.resume(note)
 
     def limit_to(self, wanted: int) -> None:
-        """Set the number of slots once the spawner has announced its own.  wanted: of the control file, >= 0."""
+        """Set the number of slots, once the spawner has announced its own.  wanted: of the control file, >= 0.
+
+        Deliveries under way go on, in slots beyond the new number too.
+        """
         self.limit = min(wanted, self._reader.announced or 0, self._reader.notation.limit)
-        self._free = list(range(self.limit))  # sorted, and so a heap
+        self._free = [slot for slot in range(self.limit) if slot not in self._running]  # sorted, and so a heap
 
     @property
     def running(self) -> int:
@@ -100,13 +107,26 @@ class Deliveries:
     @property
     def has_room(self) -> bool:
         """Whether start() may be called."""
-        return bool(self._free) and self._neighbour.alive and self._neighbour.unsent < _OUT_LIMIT
+        has_slot = bool(self._free) and len(self._running) < self.limit
+        return has_slot and self._neighbour.alive and self._neighbour.unsent < _OUT_LIMIT
 
-    def start(self, number: int, sender: bytes, recipient: bytes, ended: "Ended", *, dying: bool) -> None:
-        """Begin an attempt: the command goes out with the next flush().  number: the message's."""
+    def start(
+        self,
+        number: int,
+        sender: bytes,
+        recipient: bytes,
+        ended: "Ended",
+        *,
+        dying: bool,
+        parameters: Parameters | None = None,
+    ) -> None:
+        """Begin an attempt: the command goes out with the next flush().  number: the message's.
+
+        parameters: kept with the delivery; the spawners' commands have no place for them.
+        """
         slot = heapq.heappop(self._free)
         self._counts.last += 1
-        self._running[slot] = Delivery(self._counts.last, number, ended, dying=dying)
+        self._running[slot] = Delivery(self._counts.last, number, ended, dying=dying, parameters=parameters)
         command = Command(slot, Paths.message_id(number), verp.expand(sender, recipient), recipient)
         self._neighbour.say(command.encode(self._reader.notation))
         self._log.say(logline.starting(self._counts.last, number, self.channel, recipient))
@@ -121,7 +141,8 @@ class Deliveries:
         if delivery is None:
             self._log.say(logline.OUT_OF_RANGE)
             return
-        heapq.heappush(self._free, slot)
+        if slot < self.limit:
+            heapq.heappush(self._free, slot)
         if letter == b"Z" and delivery.dying:
             letter, text = b"D", text + logline.TOO_LONG
         self._log.say(logline.verdict(delivery.number, letter, text))

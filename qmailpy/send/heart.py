@@ -5,28 +5,36 @@ Nothing in a turn waits for another process.
 """
 
 from qmailpy.disk.home import Home
-from qmailpy.disk.layout import OSSIFIED
 from qmailpy.disk.queue.claiming import Claiming
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.disk.queue.recipients import Trouble
 from qmailpy.disk.queue.sending import Queue
 from qmailpy.disk.queue.trigger import Trigger
 from qmailpy.rules import logline
+from qmailpy.send.answering import Answering
 from qmailpy.send.bounces import Bounces
+from qmailpy.send.budget import Budget
 from qmailpy.send.channel import Channel
 from qmailpy.send.cleaner import Cleaner
 from qmailpy.send.collecting import Collecting
 from qmailpy.send.controls import Controls
 from qmailpy.send.deliveries import Counts, Deliveries
+from qmailpy.send.ending import Ending
 from qmailpy.send.finishing import Finishing
-from qmailpy.send.jobs import FAILED_RETRY
+from qmailpy.send.loading import Loading
 from qmailpy.send.log import Log
+from qmailpy.send.ordering import Ordering
 from qmailpy.send.relays import Relays
+from qmailpy.send.reports import Reports
 from qmailpy.send.todo import Todo
 from qmailpy.skeletons import renewal
 from qmailpy.system import clock, process, signals, title
 from qmailpy.system.loop import LONGEST, Loop
 from qmailpy.wire.delivery import REMOTE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SPAWNERS = ((1, 2), (3, 4))  # descriptors: commands to, reports of; indexed by channel
 CLEANER = (5, 6)  # commands to, answers of
@@ -61,14 +69,18 @@ class Heart:
             for channel, pipes in enumerate(SPAWNERS)
         ]
         self._cleaner = Cleaner(loop, *CLEANER, self._lost_cleaner)
-        self._finishing = Finishing(log, self._queue, self._cleaner)
+        self._bounces = Bounces(loop)
+        reports = Reports(loop, log, home, self._queue, controls, self._bounces)
+        self._finishing = Finishing(log, self._queue, self._cleaner, self._bounces, reports)
+        self._finishing.budget = Budget(loop, log, controls, self._finishing.bounce_collected)
+        self._ordering = Ordering(loop, log, paths, self._queue, controls)
         self._channels = [
-            Channel(loop, log, self._queue, controls, spawner, self._finishing.add) for spawner in self.spawners
+            Channel(log, self._queue, controls, spawner, ending, self._finishing.add, self._ordering)
+            for spawner in self.spawners
+            for ending in [Ending(loop, log, self._queue, controls, reports, spawner.channel)]
         ]
         remote = self._channels[REMOTE]
         remote.deliveries.heard = Relays(loop, home, remote.waiting).heard
-        self._bounces = Bounces(loop, home, self._queue, controls.us, self._finishing.bounced)
-        self._finishing.bounces = self._bounces
         self._todo = Todo(
             loop,
             log,
@@ -79,13 +91,19 @@ class Heart:
             self._channels,
             self._finishing.add,
             lambda: self._bounces.running,
+            self._ordering,
         )
+        self._loading = Loading(loop, log, self._queue, self._claiming, self._channels, self._finishing)
+        self._ordering.meet(self._channels, self._finishing, self._todo)
+        self._finishing.ended, self._finishing.is_deleted = self._ordering.forget, self._ordering.is_deleted
         self._collecting = Collecting(log, self._cleaner, paths)
+        self._answering = Answering(loop, log, home, self._channels, self._ordering)
+        self._answering.load = self._loading.load
 
     # start
 
     def catch_signals(self) -> None:
-        """TERM and INT finish, ALRM tries everything, HUP rereads two controls, CHLD watches over the other daemons."""
+        """TERM and INT finish, ALRM tries everything, HUP rereads the controls, CHLD watches over the other daemons."""
         self._loop.on_signal(signals.SIGTERM, self.leave)
         if not signals.is_ignored(signals.SIGINT):  # as it is in the background of a script
             self._loop.on_signal(signals.SIGINT, self.leave)
@@ -116,49 +134,24 @@ class Heart:
         """What a new version must know: the spawners will not announce themselves again."""
         return [spawner.note for spawner in self.spawners]
 
-    def load(self) -> None:
-        """Every message in S5 waits for its time, or is to be finished (spec/02 6)."""
-        for number, due in self._queue.loaded(self._claiming.half):
-            if isinstance(due, Trouble):
-                self._load_later(number, due)
-            else:
-                self._schedule(number, due)
-
-    def _load_later(self, number: int, trouble: Trouble) -> None:
-        self._log.tell(trouble)
-        if isinstance(trouble.error, FileNotFoundError):  # its mess file is gone: there is nothing to try
-            self._claiming.orphan(number)
-            self._loop.after(OSSIFIED, lambda: self._bury(number))
-        else:
-            self._loop.after(FAILED_RETRY, lambda: self._load_again(number))
-
-    def _bury(self, number: int) -> None:
-        """For 36 hours nobody has brought its mess file back: as all litter, it goes."""
+    def load(self, loaded: "Callable[[], None]") -> None:
+        """What was there before us is listed now, and looked at while we live.  loaded(): told when that is done."""
+        self._ordering.load()
+        self._loading.loaded = loaded
         try:
-            self._claiming.bury(number)
+            self._loading.begin()
         except Trouble as trouble:
             self._log.tell(trouble)
-            self._loop.after(FAILED_RETRY, lambda: self._bury(number))
-
-    def _load_again(self, number: int) -> None:
-        try:
-            due = self._queue.both_due(number)
-        except Trouble as trouble:
-            self._load_later(number, trouble)
-            return
-        self._schedule(number, due)
-
-    def _schedule(self, number: int, due: tuple[int | None, int | None]) -> None:
-        for channel, when in zip(self._channels, due, strict=True):
-            if when is not None:
-                channel.waiting.add(number, when)
-        if due == (None, None):
-            self._finishing.add(number)
+            raise
+        self._loading.step()
 
     # life
 
     def run(self) -> None:
         """Until TERM or a loss, and then until nothing is under way."""
+        self._answering.open()
+        for doubt in self._controls.doubts:
+            self._log.alert(doubt)
         self.show_status()
         self._log.flush()
         self._look_for_new_version()
@@ -166,6 +159,7 @@ class Heart:
             self._loop.turn(self._patience())
             now = clock.now()
             if not self.exiting:
+                self._loading.step()
                 self._step_channels(now)
                 if self._todo.step(now):
                     self._step_channels(now)
@@ -173,6 +167,7 @@ class Heart:
             self._finishing.step(now)
             self._cleaner.flush()
             self._log.flush()
+        self._answering.close()
         self._bounces.kill()
         now = clock.now()
         for channel in self._channels:
@@ -199,7 +194,12 @@ class Heart:
             waits = [self._finishing.patience(now), 1.0]
         else:
             waits = [channel.patience(now) for channel in self._channels]
-            waits += [self._todo.patience(now), self._finishing.patience(now), self._collecting.patience(now)]
+            waits += [
+                None if self._loading.is_done else 0,
+                self._todo.patience(now),
+                self._finishing.patience(now),
+                self._collecting.patience(now),
+            ]
         for wait in waits:
             if wait is not None and wait < shortest:
                 shortest = wait
@@ -210,7 +210,7 @@ class Heart:
             return False
         if clock.monotonic() > self._leaving_since + _LEAVING_LIMIT:
             return True
-        return not (self._bounces.running or self._cleaner.pending or self._finishing.patience(0) == 0)
+        return not (self._bounces.pending or self._cleaner.pending or self._finishing.patience(0) == 0)
 
     def show_status(self) -> None:
         """The status line, and now and then the title."""
@@ -243,17 +243,27 @@ class Heart:
         self.exiting = self._finishing.leaving = True
         self._leaving_since = clock.monotonic()
         self._todo.straights.leave()
+        self._bounces.leave()
 
     def _try_all(self) -> None:
         now = clock.now()
         for channel in self._channels:
             channel.waiting.all_now(now)
+        self._loading.all_now()
 
     def _reread(self) -> None:
-        failure = self._controls.reread()
+        failure, is_for_now = self._controls.reread()
         if failure and not self.exiting:
             self._log.alert(failure)
-            self._loop.after(_REREAD_RETRY, self._reread)
+            if is_for_now:
+                self._loop.after(_REREAD_RETRY, self._reread)
+        if failure:
+            return
+        for spawner, limit in zip(self.spawners, self._controls.limits, strict=True):
+            spawner.limit_to(limit)
+        for channel in self._channels:
+            channel.lanes.reread()
+        self.show_status()
 
     def _reap(self) -> None:
         while (found := process.reap()) is not None:

@@ -13,6 +13,7 @@ such. A crash repeats at most the deliveries under way, as losing their marks wo
 
 from qmailpy.disk.queue.claiming import Claiming
 from qmailpy.disk.queue.recipients import Trouble
+from qmailpy.disk.queue.wishes import Wishes
 from qmailpy.rules import logline, schedule
 from qmailpy.send.channel import Channel
 from qmailpy.send.cleaner import Cleaner
@@ -22,11 +23,13 @@ from qmailpy.send.jobs import FAILED_RETRY, Job
 from qmailpy.send.log import Log
 from qmailpy.system import clock
 from qmailpy.system.loop import Loop
-from qmailpy.wire import cleaning
+from qmailpy.wire import cleaning, parameters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from qmailpy.send.ordering import Ordering
 
 _WAITING, _TRYING, _KEEPING, _KEPT, _DONE = range(5)
 _TRYING_LIMIT = 1.8  # seconds, and TICK on top makes two
@@ -37,7 +40,10 @@ _ROOM = 500  # messages of a channel that may wait for a slot
 
 
 class Straight:
-    """One message on its way; birth: when it was first looked at, seconds since the epoch."""
+    """One message on its way.
+
+    birth: when it was first looked at, seconds since the epoch; wishes: as they will be written, None for none.
+    """
 
     __slots__ = (
         "begun",
@@ -52,17 +58,33 @@ class Straight:
         "state",
         "tried",
         "verdict",
+        "wishes",
     )
 
-    def __init__(self, number: int, sender: bytes, channel: Channel, recipient: bytes, now: int) -> None:
+    def __init__(
+        self, number: int, sender: bytes, channel: Channel, recipient: bytes, now: int, wishes: Wishes | None
+    ) -> None:
         """recipient: as rewritten."""
         self.number, self.sender, self.channel, self.recipient = number, sender, channel, recipient
+        self.wishes = wishes
         self.birth = self.begun = now
         self.since = clock.monotonic()  # when it came to its present state
         self.state = _WAITING
         self.dying = self.tried = False
         self.verdict: tuple[bytes, bytes] | None = None
         self.job: Job | None = None
+
+    @property
+    def for_message(self) -> parameters.MessageParameters | None:
+        """What is wished for the message."""
+        return None if self.wishes is None else parameters.of_message(self.wishes.message)
+
+    @property
+    def for_recipient(self) -> parameters.RecipientParameters | None:
+        """What is wished for the recipient."""
+        if self.wishes is None:
+            return None
+        return parameters.of_recipient(self.wishes.recipients[self.channel.number].get(0, b""))
 
 
 class Straights:
@@ -76,10 +98,11 @@ class Straights:
         controls: Controls,
         cleaner: Cleaner,
         gone: "Callable[[int], None]",
+        ordering: "Ordering",
     ) -> None:
-        """gone(number): told when todo/N has been removed."""
+        """gone(number): told when todo/N has been removed; ordering: what may not be begun."""
         self._loop, self._log, self._claiming, self._controls = loop, log, claiming, controls
-        self._cleaner, self._gone = cleaner, gone
+        self._cleaner, self._gone, self._ordering = cleaner, gone, ordering
         self._waiting: dict[int, Straight] = {}  # in the order they came, as is the next
         self._trying: dict[int, Straight] = {}
         self._ticking = False
@@ -89,12 +112,25 @@ class Straights:
         """Whether one more may go this way."""
         return not self._leaving and channel.deliveries.limit > 0 and len(self._waiting) < _ROOM
 
-    def add(self, number: int, sender: bytes, channel: Channel, recipient: bytes, now: int) -> None:
+    def add(
+        self,
+        number: int,
+        sender: bytes,
+        channel: Channel,
+        recipient: bytes,
+        now: int,
+        wishes: Wishes | None = None,
+    ) -> None:
         """now: seconds since the epoch."""
-        straight = Straight(number, sender, channel, recipient, now)
+        straight = Straight(number, sender, channel, recipient, now, wishes)
         self._waiting[number] = straight
         channel.add_fresh(straight)
         self._tick_later()
+
+    def keep(self, number: int) -> None:
+        """If this message waits here, let it be one like every other."""
+        if number in self._waiting:
+            self._keep([self._waiting[number]])
 
     def start(self, straight: Straight, deliveries: Deliveries, now: int) -> None:
         """There is a slot for it."""
@@ -104,25 +140,43 @@ class Straights:
         self._trying[straight.number] = straight
         straight.state, straight.since, straight.begun, straight.tried = _TRYING, clock.monotonic(), now, True
         straight.dying = schedule.is_expired(straight.birth, now, self._controls.lifetime)
+        lane = straight.channel.lanes.enter(straight.recipient)
+
+        def ended(letter: bytes, text: bytes) -> None:
+            straight.channel.lanes.leave(lane)
+            self._ended(straight, letter, text)
+
         deliveries.start(
             straight.number,
             straight.sender,
             straight.recipient,
-            lambda letter, text: self._ended(straight, letter, text),
+            ended,
             dying=straight.dying,
+            parameters=parameters.of_delivery(straight.for_message, straight.for_recipient),
         )
 
     def _ended(self, straight: Straight, letter: bytes, text: bytes) -> None:
         if straight.job is not None:
-            straight.channel.ended(straight.job, 0, straight.recipient, letter, text)
+            straight.channel.ending.ended(straight.job, 0, straight.recipient, letter, text, straight.for_recipient)
         elif straight.state == _TRYING and letter == b"K":
             del self._trying[straight.number]
             straight.state = _DONE
+            self._tell(straight, text)
             self._forget_and_remove(straight)
         else:
             straight.verdict = letter, text
             if straight.state == _TRYING:
                 self._keep([straight])
+
+    @staticmethod
+    def _tell(straight: Straight, text: bytes) -> None:
+        """If he asked for it, the sender is told that it got through."""
+        wished = straight.for_recipient
+        if wished is not None and parameters.SUCCESS in wished.notify.split(b","):
+            job = Job.of_one(straight.number, straight.sender, straight.birth, 0, dying=False)
+            job.parameters = straight.for_message
+            straight.channel.ending.note(job, straight.recipient, b"K", text, wished)
+            straight.channel.ending.tell(job)
 
     def _forget_and_remove(self, straight: Straight) -> None:
         """It may have been refused by the disk before: what was written then must go while it is in S4."""
@@ -143,6 +197,7 @@ class Straights:
             self._later(straight)
             return
         self._gone(number)
+        self._ordering.forget(number)
         self._log.say(logline.end(number))
         self._cleaner.ask(cleaning.MESSAGE, number, lambda done: None if done else self._unclean(b"foop/%d" % number))
 
@@ -163,10 +218,9 @@ class Straights:
         for straight in batch:
             addresses: tuple[list[bytes], list[bytes]] = ([], [])
             addresses[straight.channel.number].append(straight.recipient)
+            envelope = straight.sender, addresses, straight.wishes
             try:
-                prepared.append(
-                    (straight, self._claiming.prepare(straight.number, straight.birth, straight.sender, addresses))
-                )
+                prepared.append((straight, self._claiming.prepare(straight.number, straight.birth, *envelope)))
             except Trouble as trouble:
                 self._refused(straight, trouble)
         self._claiming.settle([files for _, files in prepared])
@@ -201,9 +255,10 @@ class Straights:
             return
         retry = schedule.next_try(straight.birth, straight.begun, channel.number)
         straight.job = Job.of_one(straight.number, straight.sender, straight.birth, retry, dying=straight.dying)
+        straight.job.parameters = straight.for_message
         channel.adopt(straight.job)
         if straight.verdict is not None:
-            channel.ended(straight.job, 0, straight.recipient, *straight.verdict)
+            channel.ending.ended(straight.job, 0, straight.recipient, *straight.verdict, straight.for_recipient)
             straight.verdict = None
 
     # time

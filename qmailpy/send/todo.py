@@ -9,6 +9,7 @@ from collections import deque
 from qmailpy.disk.queue.claiming import Claim, Claiming, Prepared
 from qmailpy.disk.queue.recipients import Trouble
 from qmailpy.disk.queue.trigger import Trigger
+from qmailpy.disk.queue.wishes import Wishes
 from qmailpy.rules import bounce, logline, rewrite
 from qmailpy.send.channel import Channel
 from qmailpy.send.cleaner import BUSY, Cleaner
@@ -23,6 +24,8 @@ from qmailpy.wire import cleaning
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from qmailpy.send.ordering import Ordering
 
 INTERVAL = 1500  # seconds between two scans that nobody asked for
 _BLIND = 30  # seconds between scans while there is no trigger
@@ -50,12 +53,17 @@ class Todo:
         channels: list[Channel],
         finished: "Callable[[int], None]",
         bouncing: "Callable[[], int]",
+        ordering: "Ordering",
     ) -> None:
-        """finished(number): told of a message without recipients; bouncing(): how many bounces are being injected."""
+        """finished(number): told of a message without recipients; bouncing(): how many bounces are being injected.
+
+        ordering: knows which messages are ordered about.
+        """
         self._loop, self._log, self._claiming, self._controls = loop, log, claiming, controls
         self._trigger, self._cleaner, self._channels = trigger, cleaner, channels
         self._finished, self._bouncing = finished, bouncing
-        self.straights = Straights(loop, log, claiming, controls, cleaner, self._gone)
+        self.straights = Straights(loop, log, claiming, controls, cleaner, self._gone, ordering)
+        self._ordering = ordering
         for channel in channels:
             channel.straights = self.straights
         self._faulty: set[int] = set()  # those that make no sense: looked at again in INTERVAL
@@ -156,20 +164,29 @@ class Todo:
             return
         self._log.say(logline.new_message(number))
         self._log.say(logline.message(number, claim.size, claim.sender, claim.qp, claim.uid))
-        addresses: tuple[list[bytes], list[bytes]] = ([], [])
-        for recipient in claim.recipients:
-            channel, address = rewrite.route(recipient, self._controls.domains)
-            addresses[channel].append(address)
+        addresses, wishes = self._route(claim)
         try:
-            if len(claim.recipients) == 1:
+            if len(claim.recipients) == 1 and number not in self._ordering:
                 way = self._channels[0 if addresses[0] else 1]
-                if self.straights.has_room(way):
+                if self.straights.has_room(way) and way.lanes.is_open_for(addresses[way.number][0]):
                     self._claiming.forget(number)  # or the next start would find half a message
-                    self.straights.add(number, claim.sender, way, addresses[way.number][0], now)
+                    self.straights.add(number, claim.sender, way, addresses[way.number][0], now, wishes)
                     return
-            batch.append((self._claiming.prepare(number, now, claim.sender, addresses), addresses))
+            batch.append((self._claiming.prepare(number, now, claim.sender, addresses, wishes), addresses))
         except Trouble as trouble:
             self._refused(number, trouble)
+
+    def _route(self, claim: Claim) -> tuple[tuple[list[bytes], list[bytes]], Wishes | None]:
+        """The addresses of each channel, as they will be stored; what is wished for them, None where nothing is."""
+        addresses: tuple[list[bytes], list[bytes]] = ([], [])
+        written = claim.parameters
+        wishes = None if written is None else Wishes(written.message, ({}, {}))
+        for at, recipient in enumerate(claim.recipients):
+            channel, address = rewrite.route(recipient, self._controls.domains)
+            if written is not None and wishes is not None and at in written.recipients:
+                wishes.recipients[channel][len(addresses[channel])] = written.recipients[at]
+            addresses[channel].append(address)
+        return addresses, wishes
 
     def _is_own_bounce(self, claim: Claim) -> bool:
         return claim.uid == self._me and claim.sender in (b"", bounce.DOUBLE_SENDER)

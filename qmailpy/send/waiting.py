@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_STALE = 1000  # entries of the heap that stand for no time any more
+
+
 class Waiting:
     """A heap in which every number stands once; adding it again changes its time."""
 
@@ -29,6 +32,24 @@ class Waiting:
         """due: seconds since the epoch."""
         self._due[number] = due
         heapq.heappush(self._heap, (due, number))
+        if len(self._heap) > 2 * len(self._due) + _STALE:  # times that were changed, above all by those who ask again
+            self._heap = [(its, other) for other, its in self._due.items()]
+            heapq.heapify(self._heap)
+
+    def need_not_wait(self, number: int, now: int) -> bool:
+        """Whether this one waits; if so, no longer than now."""
+        due = self._due.get(number)
+        if due is not None and due > now:
+            self.add(number, now)
+        return due is not None
+
+    def due(self, number: int) -> int | None:
+        """When this one is due; None where it does not wait."""
+        return self._due.get(number)
+
+    def remove(self, number: int) -> bool:
+        """This one waits no longer.  Result: whether it did."""
+        return self._due.pop(number, None) is not None
 
     def next_due(self) -> int | None:
         """The earliest time; None where nobody waits."""
