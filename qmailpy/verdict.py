@@ -98,6 +98,7 @@ _WORDS = {
     _errno.EHOSTUNREACH: b"host unreachable",
     _errno.ENETUNREACH: b"network unreachable",
     _errno.EADDRINUSE: b"address already used",
+    _errno.EADDRNOTAVAIL: b"address not available",
     _errno.ENXIO: b"device not configured",
     _errno.ENOTEMPTY: b"directory not empty",
     _errno.EINVAL: b"invalid argument",

@@ -11,11 +11,16 @@ from types import CodeType
 
 from qmailpy.programs.table import PROGRAMS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LOADER = "qmailpy.system.bundled"
-ROLES = ("caller", "the user")  # the programs that users' mail runs by exec
+ROLES = ("caller", "the user", "alias")  # the programs that users' mail runs by exec
 INSIDE = {"sendmail": ("qmail-inject",), "mailq": ("qmail-qread",)}  # programs that one runs without an exec
 START = "qmailpy.programs"
 OPTIMIZE = 2  # without docstrings: nobody asks for them there, and they are a third of it
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # where statements hold statements
 LARGEST = 1 << 20  # bytes; a launcher reads no more
 
 
@@ -25,12 +30,19 @@ def bundles(library: "dict[str, bytes]", shown: str) -> "dict[str, bytes]":
     library: path -> content, of everything; shown: where it will stand, for the modules' file names.
     """
     sources = {_module(path): (path, content) for path, content in library.items() if path.startswith("qmailpy/")}
-    imports = {name: _imports(content) for name, (_, content) in sources.items()}
+    known: dict[str, list[str]] = {}
+
+    def imports(module: str) -> list[str]:
+        if module not in known:
+            known[module] = _imports(sources[module][1]) if module in sources else []
+        return known[module]
+
     needed = {}
     for program in PROGRAMS.values():
         if program.role in ROLES:
             names = (program.name, *INSIDE.get(program.name, ()))
-            needed[program.name] = _needed([START, *(f"{START}.{PROGRAMS[name].module}" for name in names)], imports)
+            modules = _needed([START, *(f"{START}.{PROGRAMS[name].module}" for name in names)], imports)
+            needed[program.name] = modules & sources.keys()
     codes = {
         name: (path.endswith("/__init__.py"), marshal.dumps(_compiled(content, f"{shown}/{path}")))
         for name, (path, content) in sources.items()
@@ -54,23 +66,27 @@ def _module(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def _needed(todo: list[str], imports: "dict[str, list[str]]") -> set[str]:
+def _needed(todo: list[str], imports: "Callable[[str], list[str]]") -> set[str]:
     """Every module that these may import, and the packages above them."""
     found: set[str] = set()
     while todo:
         name = todo.pop()
-        if name in imports and name not in found:
+        if name not in found:
             found.add(name)
-            todo += [name.rpartition(".")[0], *imports[name]]
+            todo += [name.rpartition(".")[0], *imports(name)]
     return found
 
 
 def _imports(source: bytes) -> list[str]:
     """What a module's import statements name, anywhere in it."""
-    names = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    names: list[str] = []
+    todo: list[ast.AST] = [ast.parse(source)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
+        todo += [statement for part in BLOCKS for statement in getattr(node, part, ())]
     return names

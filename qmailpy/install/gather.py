@@ -6,9 +6,10 @@ the checkout. About 5 MB.
 
 import os
 import re
-from importlib import metadata
+from importlib import metadata, util
 
-from qmailpy.install.interpreter import choose
+from qmailpy.install import memory
+from qmailpy.install.interpreter import SYSTEM, choose, of_line
 from qmailpy.install.placed import File
 from qmailpy.verdict import TEMP, Die, words
 
@@ -27,14 +28,23 @@ FORBIDDEN = b"\0\n\r\t:\"'$`\\%"
 class Goods:
     """All that a home gets.  library: path below lib/VERSION -> content; placed: files elsewhere in the home."""
 
-    __slots__ = ("interpreter", "launchers", "library", "placed")
+    __slots__ = ("compiled", "interpreter", "launchers", "library", "placed")
 
     def __init__(
-        self, interpreter: bytes, library: dict[str, bytes], launchers: dict[str, bytes], placed: list[File]
+        self,
+        interpreter: bytes,
+        library: dict[str, bytes],
+        launchers: dict[str, bytes],
+        placed: list[File],
+        compiled: "Mapping[str, bytes] | None" = None,
     ) -> None:
-        """interpreter: the launchers' first line; launchers: name -> content."""
+        """interpreter: the launchers' first line; launchers: name -> content.
+
+        compiled: path -> marshalled code, of those modules of the library that need not be compiled any more.
+        """
         self.interpreter, self.library = interpreter, library
         self.launchers, self.placed = launchers, placed
+        self.compiled: Mapping[str, bytes] = compiled or {}
 
 
 def require_path(home: bytes) -> bytes:
@@ -47,21 +57,36 @@ def require_path(home: bytes) -> bytes:
     return home
 
 
-def gather(checkout: bytes, home: bytes, programs: "Mapping[str, int]", extra: "tuple[str, ...]" = ()) -> Goods:
-    """Read everything.  programs: name -> mode of all of them; extra: more dependencies.  Errors: Die TEMP."""
+def gather(
+    checkout: bytes,
+    home: bytes,
+    programs: "Mapping[str, int]",
+    extra: "tuple[str, ...]" = (),
+    *,
+    only_named: bool = False,
+) -> Goods:
+    """Read everything.  programs: name -> mode of all of them; extra: more dependencies.  Errors: Die TEMP.
+
+    only_named: just what gives the library its name, for who wants to compare that.
+    """
     line = choose()
     try:
         launchers = {name: launcher(_read(checkout + b"/bin/" + name.encode()), home, line) for name in programs}
-        library = dict(_package(checkout))
+        sources = dict(_package(checkout))
         for name in sorted(distributions((*DEPENDENCIES, *extra))):
-            library.update(_distribution(name))
+            sources.update(_distribution(name))
+        library = {path: _read(where) for path, where in sources.items()}
+        library.update({f"launchers/{name}": content for name, content in launchers.items()})
+        if only_named:
+            return Goods(line, library, launchers, [])
+        compiled = {path: code for path, where in sources.items() if (code := compiled_code(where))}
+        room = memory.limit(of_line(line) or SYSTEM, checkout)
         placed = [File(f"bin/{name}", launchers[name], mode) for name, mode in programs.items()]
-        placed += [*_pages(checkout, home), *_boot(checkout, home), *_samples(checkout), *_documents(checkout)]
+        placed += [*_pages(checkout, home), *_boot(checkout, home, room), *_samples(checkout), *_documents(checkout)]
     except OSError as error:
         where = os.fsencode(error.filename or "the checkout")
         raise Die(TEMP, b"unable to read " + where + b": " + words(error)) from None
-    library.update({f"launchers/{name}": content for name, content in launchers.items()})
-    return Goods(line, library, launchers, placed)
+    return Goods(line, library, launchers, placed, compiled)
 
 
 def launcher(template: bytes, home: bytes, interpreter: bytes) -> bytes:
@@ -97,10 +122,28 @@ def _walk(top: bytes) -> "Iterator[tuple[str, bytes]]":
             yield os.fsdecode(path[len(top) + 1 :]), path
 
 
+def compiled_code(source: bytes) -> bytes | None:
+    """A module's marshalled code, where it lies compiled beside its source, and importing it here would execute that.
+
+    The file names in it are this place's: whoever imports it from another puts his in their place.
+    """
+    path = os.fsdecode(source)
+    if not path.endswith(".py"):
+        return None
+    try:
+        status = os.stat(path)
+        content = _read(os.fsencode(util.cache_from_source(path, optimization="")))
+    except OSError:
+        return None
+    seconds, size = int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF
+    head = util.MAGIC_NUMBER + bytes(4) + seconds.to_bytes(4, "little") + size.to_bytes(4, "little")
+    return content[len(head) :] if content.startswith(head) else None
+
+
 def _package(checkout: bytes) -> "Iterator[tuple[str, bytes]]":
     for name, path in _walk(checkout + b"/qmailpy"):
         if not name.endswith((".pyc", "~", ".orig", ".rej")):
-            yield "qmailpy/" + name, _read(path)
+            yield "qmailpy/" + name, path
 
 
 def distributions(names: "tuple[str, ...]") -> set[str]:
@@ -133,12 +176,12 @@ def _is_conditional(requirement: str) -> bool:
 
 
 def _distribution(name: str) -> "Iterator[tuple[str, bytes]]":
-    """A package's files; not its commands, its tests, or compiled copies."""
+    """A package's files, and where they are; not its commands, its tests, or compiled copies."""
     for path in metadata.distribution(name).files or []:
         words_of = path.as_posix()
         if words_of.startswith("..") or "__pycache__" in words_of or words_of.endswith((".pyc", "/RECORD")):
             continue
-        yield words_of, _read(os.fsencode(str(path.locate())))
+        yield words_of, os.fsencode(str(path.locate()))
 
 
 def _pages(checkout: bytes, home: bytes) -> "Iterator[File]":
@@ -149,10 +192,12 @@ def _pages(checkout: bytes, home: bytes) -> "Iterator[File]":
             yield File(f"man/man{section}/{page}", _read(path).replace(WRITTEN_HOME, home), 0o644)
 
 
-def _boot(checkout: bytes, home: bytes) -> "Iterator[File]":
+def _boot(checkout: bytes, home: bytes, room: bytes) -> "Iterator[File]":
+    """room: bytes of memory that a session may have, in digits."""
     for name, path in _walk(checkout + b"/boot"):
         mode = 0o755 if os.stat(path).st_mode & 0o100 else 0o644
-        yield File(f"boot/{name}", _read(path).replace(WRITTEN_HOME, home), mode)
+        content = _read(path).replace(WRITTEN_HOME, home).replace(memory.WRITTEN, room)
+        yield File(f"boot/{name}", content, mode)
 
 
 def _samples(checkout: bytes) -> "Iterator[File]":

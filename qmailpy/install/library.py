@@ -6,11 +6,12 @@ that a running process has mapped. MANIFEST in each lists its files: "SHA256 PAT
 """
 
 import fcntl
+import marshal
 import os
-import py_compile
 import shutil
 import stat
 import sys
+from importlib import util
 
 from qmailpy import VERSION
 from qmailpy.disk import durable
@@ -22,17 +23,23 @@ from qmailpy.verdict import TEMP, Die, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 CURRENT = b"current"
 MANIFEST = "MANIFEST"
 KEPT = 2  # versions before the current one
+UNCHECKED = 1  # flag of a compiled module: it counts without a look at its source (PEP 552)
 
 
 def name_of(goods: Goods) -> bytes:
     """VERSION-HASH: the same goods for the same kind of interpreter have the same name."""
-    lines = [f"{path} {digest(content)}" for path, content in sorted(goods.library.items())]
-    whole = "\n".join([*lines, str(sys.implementation.cache_tag), os.fsdecode(goods.interpreter)])
+    return name_from({path: digest(content) for path, content in goods.library.items()}, goods.interpreter)
+
+
+def name_from(digests: "Mapping[str, str]", interpreter: bytes) -> bytes:
+    """The same where only the digests of the goods are at hand: path -> digest."""
+    lines = [f"{path} {name}" for path, name in sorted(digests.items())]
+    whole = "\n".join([*lines, str(sys.implementation.cache_tag), os.fsdecode(interpreter)])
     return f"{VERSION}-{digest(whole.encode('utf-8', 'surrogateescape'))[:12]}".encode()
 
 
@@ -80,7 +87,7 @@ class Library:
         for path, content in goods.library.items():
             _place(fresh, path, content)
         self._say(f"compiling with {sys.implementation.cache_tag}")
-        compile_all(fresh, final, set(goods.library))
+        compile_all(fresh, final, goods)
         for path, content in bundles(goods.library, os.fsdecode(final)).items():
             _place(fresh, path, content)
         listed = manifest(fresh)
@@ -162,22 +169,24 @@ def is_version(path: bytes) -> bool:
     return stat.S_ISDIR(os.lstat(path).st_mode) and os.path.isfile(path + b"/" + MANIFEST.encode())
 
 
-def compile_all(folder: bytes, final: bytes, paths: set[str]) -> None:
+def compile_all(folder: bytes, final: bytes, goods: Goods) -> None:
     """Compile every module, named as it will be found.  The source's time does not matter: a backup may change it.
 
     Errors: Die TEMP for one of ours; a dependency's module for another Python is left uncompiled.
     """
-    for path in sorted(paths):
+    for path, source in sorted(goods.library.items()):
         if not path.endswith(".py"):
             continue
-        source, shown = os.fsdecode(folder) + "/" + path, os.fsdecode(final) + "/" + path
         try:
-            py_compile.compile(
-                source, dfile=shown, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+            code = goods.compiled.get(path) or marshal.dumps(
+                compile(source, f"{os.fsdecode(final)}/{path}", "exec", dont_inherit=True)
             )
-        except py_compile.PyCompileError as error:
+        except (SyntaxError, ValueError) as error:  # ValueError: it holds a NUL
             if path.startswith("qmailpy/"):
                 raise Die(TEMP, b"unable to compile " + os.fsencode(path) + b": " + str(error).encode()) from None
+            continue
+        head = util.MAGIC_NUMBER + UNCHECKED.to_bytes(4, "little") + util.source_hash(source)
+        _place(folder, util.cache_from_source(path, optimization=""), head + code)
 
 
 def _files(top: bytes) -> list[str]:

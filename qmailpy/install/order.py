@@ -149,7 +149,7 @@ def check(checkout: bytes | None, home: bytes, programs: "Programs", say: "Say")
         except Die:  # the missing accounts are among the faults; nothing else can be told without their numbers
             return _tell(home, found, say)
     verifier = verify.Verifier(home, who, programs, others_run=not is_embedded)
-    expected = None if checkout is None else name_of(gather(checkout, home, programs))
+    expected = None if checkout is None else name_of(gather(checkout, home, programs, only_named=True))
     more = verifier.everything(expected)
     found.faults += more.faults
     found.notes += more.notes

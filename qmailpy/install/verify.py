@@ -6,10 +6,10 @@ Notes are things that are allowed and yet worth a look: they do not make a home 
 import os
 import stat
 
-from qmailpy.disk import control
+from qmailpy.disk import control, secret
 from qmailpy.disk.control_kinds import KINDS, claimed_twice, doubts
 from qmailpy.disk.layout import Entry
-from qmailpy.install import commands, interpreter, library, placed, tree
+from qmailpy.install import commands, interpreter, library, placed, reception, secrets, tree
 from qmailpy.install.owners import Owners
 from qmailpy.verdict import Die, words
 
@@ -65,6 +65,9 @@ class Verifier:
         self.library(expected)
         self.socket()
         self.controls()
+        self.logins()
+        self.secrets()
+        self.found.notes += reception.notes(self._home)
         return self.found
 
     def _fault(self, text: str) -> None:
@@ -235,6 +238,29 @@ class Verifier:
         if not stat.S_ISSOCK(status.st_mode) or stat.S_IMODE(status.st_mode) != 0o666:
             shown = os.fsdecode(path)
             self._fault(f"{shown} is not a socket that everybody may connect to (stop the door; rm {shown})")
+
+    def logins(self) -> None:
+        """control/smtpauth, if it is there, is qmailr's and nobody else's to read: else no login in it is used."""
+        path = self._home + b"/control/smtpauth"
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return
+        shown, uid = os.fsdecode(path), self._owners.uid["qmailr"]
+        if not stat.S_ISREG(status.st_mode):
+            self._fault(f"{shown} is not a file: the logins in it are not used")
+        elif status.st_uid != uid or status.st_mode & secret.OTHERS:
+            who, mode = status.st_uid, stat.S_IMODE(status.st_mode)
+            self._fault(
+                f"{shown} has wrong owner or mode: is {who} {mode:04o}, should be {uid} 0400; no login in it is used "
+                f"(chown {uid} {shown}; chmod 0400 {shown})"
+            )
+
+    def secrets(self) -> None:
+        """users/passwords and the server's certificates, where they are."""
+        faults, notes = secrets.look(self._home, self._owners)
+        self.found.faults += faults
+        self.found.notes += notes
 
     def controls(self) -> None:
         """control/me is the only file that must be there, once mail is to move; what is there should mean what it says.

@@ -2,18 +2,20 @@
 
 qmail-explain [-j] [-d defaultdelivery] [-f sender] address...
 -j, --json: a JSON object a line, one for each address. -d: what qmail-start was given as default delivery; without it
-an explanation ends there. -f: the sender of the message that is imagined.
+that of the qmail-lspawn that runs, if it shows it. -f: the sender of the message that is imagined.
 
 Runs as: anybody, who is told what he may not read; root sees everything, in children that have become the user.
 Descriptors: 1 the explanation.
-Exit codes: 0 it would be delivered; 100 some of it would bounce; 111 some would have to wait, or could not be read.
-Control files: all that qmail-send and the programs for deliveries read.
+Exit codes: 0 it would be delivered; 100 some of it would bounce, or fail where there is no queue (control/direct); 111
+some would have to wait, or could not be read.
+Control files: all that qmail-send and the programs for deliveries read; smtproutes, senderroutes.
 Trusts: nobody. Bytes outside 32..126 are shown as '?'.
 """
 
 from qmailpy.disk.home import Home
 from qmailpy.rules import options
-from qmailpy.skeletons.explained_home import BOUNCE, DEFER, UNKNOWN
+from qmailpy.skeletons import default_delivery
+from qmailpy.skeletons.explained_home import BOUNCE, DEFER, DELIVER, NOTE, RUN, UNKNOWN, USUAL
 from qmailpy.skeletons.explanation import ENDS, Explanation, Step
 from qmailpy.skeletons.ownership import become_owner
 from qmailpy.system import descriptors, identity
@@ -62,6 +64,14 @@ def _verdict(steps: list[Step]) -> int:
     return PERM if BOUNCE in kinds else OK
 
 
+def _without_queue(steps: list[Step]) -> list[Step]:
+    """The same where mail leaves at once, or fails: nobody has a mailbox there."""
+    first = Step(0, NOTE, b"control/direct is there: mail leaves at once by qmail-direct, or fails; there is no queue")
+    if not {DELIVER, RUN, USUAL} & {step.kind for step in steps}:
+        return [first, *steps]
+    return [first, *steps, Step(0, BOUNCE, b"nothing is delivered on this machine (control/direct)")]
+
+
 def _be_the_owner(home: Home) -> None:
     """Root looks at an embedded home as its owner does.  Errors: Die TEMP for a stranger."""
     owner = become_owner(home)
@@ -79,11 +89,15 @@ def main(argv: list[bytes], home: Home) -> int:
     if not addresses or values.get(b"-", b"json") != b"json":
         raise Die(PERM, USAGE)
     _be_the_owner(home)
-    explanation = Explanation(home, values.get(b"d"), values.get(b"f", b"sender@example.org"))
+    default = values[b"d"] if b"d" in values else default_delivery.running(home)
+    explanation = Explanation(home, default, values.get(b"f", b"sender@example.org"), routes=True)
+    direct = home.direct
     show = _json if b"j" in values or b"-" in values else _text
     verdicts = set()
     for address in addresses:
         steps = explanation.of(address)
+        if direct:
+            steps = _without_queue(steps)
         descriptors.write_all(1, show(address, steps))
         verdicts.add(_verdict(steps))
     return EXIT[next(verdict for verdict in (TEMP, PERM, OK) if verdict in verdicts)]

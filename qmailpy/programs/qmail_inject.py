@@ -8,13 +8,14 @@ Runs as: the caller, with no privilege of its own.
 Descriptors: 0 the message; 1 what -n prints; 2 one line if it fails.
 Exit codes: 0 queued; 100 the message or the command line is wrong; 111 try later.
 Control files: defaulthost defaultdomain plusdomain idhost me generic masquerade localtime; environment:
-spec/07-inject.md 2.
+spec/07-inject.md 2, and QMAILDSN (inject/wishes).
 Trusts: nobody needs to trust it: its caller could talk to the door himself.
 """
 
 import posix
 
 from qmailpy.disk.home import Home
+from qmailpy.inject import WISHES
 from qmailpy.inject.draft import Draft
 from qmailpy.inject.message import Message
 from qmailpy.inject.settings import Settings
@@ -23,6 +24,10 @@ from qmailpy.rules.quote import quote2
 from qmailpy.rules.rfc822 import ParseError
 from qmailpy.system import clock, descriptors, identity, process
 from qmailpy.verdict import OK, PERM, TEMP, Die
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmailpy.wire.parameters import Parameters
 
 _USAGE = 100
 
@@ -61,10 +66,17 @@ def _show(sender: bytes, header: bytes, message: Message) -> None:
     message.body(b"Return-Path: <" + quote2(sender) + b">\n" + header, lambda piece: descriptors.write_all(1, piece))
 
 
-def _queue(home: Home, sender: bytes, recipients: list[bytes], header: bytes, message: Message) -> None:
-    """Hand it over.  Errors: Die in the queue's own words."""
+def _queue(
+    home: Home, sender: bytes, recipients: list[bytes], header: bytes, message: Message, wished: bytes | None
+) -> None:
+    """Hand it over.  wished: about notifications.  Errors: Die in the queue's own words."""
     from qmailpy.skeletons.submit import Submission
 
+    parameters: Parameters | None = None
+    if wished:
+        from qmailpy.inject import wishes
+
+        parameters = wishes.of_variable(WISHES, wished, len(recipients))
     submission = Submission(home)
     unread: Die | None = None
     try:
@@ -72,11 +84,13 @@ def _queue(home: Home, sender: bytes, recipients: list[bytes], header: bytes, me
     except Die as death:  # the message is not whole: nobody may get it
         unread = death
         submission.fail()
-    result = submission.close(sender, recipients)
+    result = submission.close(sender, recipients, parameters)
     if unread is not None:
         raise unread
     if result.text:
         raise Die(PERM if result.text.startswith(b"D") else TEMP, result.text[1:])
+    if wished and parameters is not None and not (submission.carries_parameters or parameters.is_usual):
+        descriptors.say(b"qmail-inject: " + wishes.dropped(wished))
 
 
 def main(argv: list[bytes], home: Home) -> int:
@@ -86,6 +100,9 @@ def main(argv: list[bytes], home: Home) -> int:
     except UsageError as error:
         descriptors.say(argv[0].rpartition(b"/")[2] + b": " + error.text)
         return _USAGE
+    wished = process.environment().get(WISHES)
+    if wished is not None:
+        process.set_variable(WISHES, None)  # they are for this message, not for one that a queue program may send
     settings = Settings(process.environment(), home)  # before the chdir: a list's file may have a relative name
     try:
         posix.chdir(home.path)
@@ -106,5 +123,5 @@ def main(argv: list[bytes], home: Home) -> int:
     if request.prints:
         _show(sender, header, message)
     else:
-        _queue(home, sender, recipients, header, message)
+        _queue(home, sender, recipients, header, message, wished)
     return OK

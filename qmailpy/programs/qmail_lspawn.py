@@ -195,6 +195,6 @@ def main(argv: list[bytes], home: Home) -> int:
     if len([word for word in argv if word not in (WIDE_WORD, RESUMED)]) < 2:
         raise Die(PERM, b"usage: qmail-lspawn defaultdelivery")
     posix.chdir(home.path)
-    title.set_title("qmail-lspawn")
+    title.set_title("qmail-lspawn", argv[1].decode("utf-8", "replace"))
     lspawn = Lspawn(home, argv)
     return lspawn.serve()

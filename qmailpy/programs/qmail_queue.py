@@ -2,7 +2,8 @@
 
 Runs as: the caller, with no privilege of its own.
 Descriptors: 0 the message, to its end; 1 the envelope, which is read, not written: F sender NUL, T recipient NUL for
-each recipient, NUL; 2 one line if it fails; 6, where a caller has put a pipe there, takes the text that goes with 82.
+each recipient, NUL (and from our own programs, behind either of them, p parameters NUL: wire/parameters); 2 one line if
+it fails; 6, where a caller has put a pipe there, takes the text that goes with 82.
 Exit codes: 0 it is in the queue and on disk. 11 an address is too long, 31 refused for good, 51 no memory, 52 a day has
 passed, 53 write error, 54 read error or cut off, 56 the door is closed, 61 home, 62 queue, 63..66 files in the queue,
 71 refused for now, 72 and 74 the door does not answer, 81 a bug, 82 as the text on 6 says, 91 envelope format.

@@ -1,12 +1,15 @@
 """qmail-queued: the door.  Takes messages from local programs and puts them into the queue.
 
-Runs as: qmailq (root becomes it), or the owner of an embedded home.  Started by qmail-start, or as its own service.
+Where control/direct is there it has no queue: it hands each message to the relay while the caller waits.
+Runs as: qmailq (root becomes it; qmailr where there is no queue), or the owner of an embedded home.  Started by
+qmail-start, or as its own service.
 Arguments: none, or `service`: then descriptor 0 says nothing. `standby` only from qmail-start; `--inherit SOCKET LOCK`
 only from an older version of it. With one of the first two it waits where another door is open, and is the next one.
 Descriptors: 0 a pipe held by the starter, whose end means: finish; 2 warnings.
 Signals: TERM and INT finish, HUP reads the control files again.
 Exit codes: 0 told to end; 111 it cannot start, above all because another door is open.
-Control files: queuebytes (bytes of a message, 0 for any; default 1 GiB), localtime (of Received).
+Control files: direct; queuebytes (bytes of a message, 0 for any; default 1 GiB), queuereserve, queuereservefiles (what
+must be free), localtime (of Received); without a queue also those of qmail-direct, and smtpauth.
 Trusts: the kernel, about who the caller is; nobody else.
 """
 
@@ -16,16 +19,20 @@ import select
 from qmailpy.disk.home import Home
 from qmailpy.disk.queue.entering import UMASK, check_queue
 from qmailpy.disk.queue.paths import Paths
+from qmailpy.programs import describe
 from qmailpy.receive.door.admission import MOST_FILES, Admission
 from qmailpy.receive.door.server import INHERIT, NAME, SERVICE, Door
-from qmailpy.system import descriptors, door, identity, limits, signals, title
-from qmailpy.verdict import TEMP, Die, words
+from qmailpy.system import descriptors, door, identity, limits, process, signals, title
+from qmailpy.verdict import LETTER, TEMP, Die, words
+from qmailpy.wire import door as wire
+from qmailpy.wire import envelope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
 STANDBY = b"standby"
+_MEMORY, _BUG = 51, 81  # exit codes
 _PAUSE = 1.0  # seconds between two looks at the lock of a door that is not ours
 
 
@@ -91,15 +98,61 @@ def _inherited(argv: list[bytes]) -> "tuple[int | None, _socket.socket]":
         raise Die(TEMP, b"nothing to inherit; say qmail-queued, or qmail-queued service") from None
 
 
+def _relay(home: Home, uid: int, qp: int, message: int, records: bytes) -> wire.Answer:
+    """In a child: hand this message on.  message: a descriptor that can seek; records: its envelope's."""
+    from qmailpy.remote import direct
+
+    try:
+        reader = envelope.Reader()
+        reader.feed(records + b"\0")
+        direct.relay(home, reader.result(), message, uid)
+    except Die as death:
+        return wire.Answer(envelope.CUSTOM_TEXT_EXIT, qp, LETTER[death.verdict] + death.text)
+    except Exception as error:  # noqa: BLE001 - a bug: the caller hears it
+        return wire.Answer(*((_MEMORY, qp) if isinstance(error, MemoryError) else (_BUG, qp, describe(error))))
+    return wire.Answer(0, qp)
+
+
+def _serve_without_queue(argv: list[bytes], home: Home) -> int:
+    """The door of a host where mail leaves at once: all that root does is to open it.  Errors: Die TEMP."""
+    from qmailpy.receive.door.relaying import RelayingDoor
+
+    for variable in (b"HOME", b"QMAILSMTPAUTH", b"QMAILQUEUE"):  # whose logins: the host's, whoever has started us
+        process.set_variable(variable, None)
+    account = home.roles.account("qmailr")
+    if not identity.is_root() and identity.my_uid() != account.uid:
+        raise Die(TEMP, b"must be started by root: it becomes qmailr, whose the host's logins are")
+    lock, listener = _inherited(argv) if INHERIT in argv else (_lock(home, argv), None)
+    if lock is None:
+        return 0
+    if listener is None:
+        try:
+            listener = door.listen(home.socket)
+        except OSError as error:
+            raise Die(TEMP, b"unable to listen on " + home.socket + b": " + words(error)) from None
+    identity.become(account.uid, account.gid)
+    trusted = frozenset((0, *home.roles.uid.values()))
+    admission = Admission(limits.open_files(MOST_FILES), trusted)
+
+    def relay(uid: int, qp: int, message: int, records: bytes) -> wire.Answer:
+        return _relay(home, uid, qp, message, records)
+
+    return RelayingDoor(home, lock, admission, listener, relay, service=SERVICE in argv).run()
+
+
 def main(argv: list[bytes], home: Home) -> int:
     """See the head of this file."""
     try:
         posix.chdir(home.path)
     except OSError as error:
         raise Die(TEMP, b"unable to chdir to " + home.path + b": " + words(error)) from None
+    title.set_title(NAME)
+    if home.direct:
+        posix.umask(UMASK)
+        signals.default(signals.SIGINT, signals.SIGTERM)
+        return _serve_without_queue(argv, home)
     _become_qmailq(home)
     posix.umask(UMASK)
-    title.set_title(NAME)
     signals.default(signals.SIGINT, signals.SIGTERM)  # until there is something to finish
     lock, listener = _inherited(argv) if INHERIT in argv else (_lock(home, argv), None)
     if lock is None:

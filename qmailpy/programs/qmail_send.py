@@ -4,9 +4,10 @@ Runs as: qmails.  Started by qmail-start, which becomes it: the other daemons ar
 Descriptors: 0 log; 1 commands to qmail-lspawn, 2 its reports; 3 and 4 the same for qmail-rspawn; 5 commands to
 qmail-clean, 6 its answers.  Arguments: `wide` if the spawners were asked for the wide
 notation, `watch=PID,...` the door and the logger.
-Signals: TERM and INT finish what is under way and leave; ALRM try everything now; HUP reread locals and virtualdomains.
-Control files: bouncefrom bouncehost concurrencylocal concurrencyremote doublebouncehost doublebounceto envnoathost
-locals me percenthack queuelifetime virtualdomains.  $QMAILQUEUE: what bounces are injected with.
+Signals: TERM and INT finish what is under way and leave; ALRM try everything now; HUP reread the controls.
+Control files: bouncebudget bouncecontent bounceformat bouncefrom bouncehost concurrencydomain concurrencylocal
+concurrencyremote delaywarning doublebouncehost doublebounceto envnoathost holddomains locals localtime me percenthack
+queuelifetime smtproutes virtualdomains.  $QMAILQUEUE: what bounces are injected with.
 Exit codes: 0 left in order, 111 could not start, or a bug; nothing is lost: the queue is on disk.
 Trusts: queue/ as qmailq and itself wrote it.  Reports of deliveries are text from outside.
 """
@@ -77,9 +78,8 @@ def _serve(argv: list[bytes], home: Home, loop: Loop, log: Log) -> list[bytes] |
         heart.resume(argv[argv.index(RESUMED) + 1 :])
     if not heart.hear_spawners():
         raise Die(TEMP, logline.START_SPAWN)
-    heart.load()
-    gc.freeze()  # what lives as long as we do need not be looked at again
     gc.set_threshold(*GARBAGE)
+    heart.load(gc.freeze)  # what lives as long as we do need not be looked at again
     heart.run()
     return heart.notes if heart.renewing else None
 

@@ -54,11 +54,6 @@ def _do(name: str, words: list[bytes], home: Home, never: int = DATA) -> int:
 
 
 def _deliver(call: faces.Call, home: Home) -> int:
-    if call.unkept:
-        descriptors.say(
-            b"sendmail: warning: " + b" ".join(call.unkept) + b" is not passed on: failures bounce, whole, as always;"
-            b" there are no other notifications"
-        )
     if not (call.recipients or call.uses_header):
         raise Die(PERM, b"no recipients: name them after the options, or use -t to take them from the header", USAGE)
     for variable, value in call.environment(process.environment()).items():
@@ -72,14 +67,14 @@ def _is_direct(home: Home) -> bool:
     return home.direct or process.environment().get(b"QMAILQUEUE", b"").rpartition(b"/")[2] == b"qmail-direct"
 
 
-def _list(call: faces.Call, home: Home) -> int:  # noqa: ARG001 - one shape for all modes
+def _list(call: faces.Call, home: Home) -> int:
     if home.direct:
-        descriptors.write_all(1, b"Mail queue is empty\n")
+        descriptors.write_all(1, b"0\n" if call.what == faces.COUNT else b"Mail queue is empty\n")
         return OK
-    return _do("mailq", [], home)
+    return _do("mailq", [call.what] if call.what == faces.COUNT else [], home)
 
 
-def _make_aliases(call: faces.Call, home: Home) -> int:  # noqa: ARG001
+def _make_aliases(call: faces.Call, home: Home) -> int:  # noqa: ARG001 - one shape for all modes
     return _do("newaliases", [], home)
 
 
@@ -120,22 +115,33 @@ def _speak_smtp(call: faces.Call, home: Home) -> int:  # noqa: ARG001
         raise Die(TEMP, b"unable to run qmail-smtpd", TEMPORARY) from None
 
 
-def _flush(call: faces.Call, home: Home) -> int:  # noqa: ARG001
-    """Everything is tried now, and no host is spared because it was silent; a stranger can only wake qmail-send."""
+def _flush(call: faces.Call, home: Home) -> int:
+    """Root: everything is tried now, or what -qI, -qR or -qS names, and no host is spared because it was silent.
+
+    Everybody else: his own messages are tried.
+    """
     if home.direct:
         return OK
     from qmailpy.disk.queue.entering import pull_trigger
     from qmailpy.disk.queue.holder import holder
     from qmailpy.disk.queue.paths import Paths
+    from qmailpy.skeletons import mail_list
     from qmailpy.system.signals import SIGALRM
 
+    if not mail_list.may_read(home):
+        try:
+            mail_list.ask_for_another_try(home)
+        except Die as death:
+            raise Die(TEMP, death.text, TEMPORARY) from None
+        return OK
     paths = Paths(home)
     sender = holder(paths)
     code = OK
     if sender:
         code = _do("qmail-tcpok", [], home)
         try:
-            process.kill(sender, SIGALRM)
+            if not mail_list.try_some(home, call.what[2:]):
+                process.kill(sender, SIGALRM)
         except PermissionError:  # who may look at the lock, and no more
             return OK
     pull_trigger(paths)

@@ -117,6 +117,14 @@ PROGRAMS = {
             "hands a message to the relay at once, without a queue",
         ),
         Program(
+            "qmail-qmqpc", "caller", "qmail-inject", "0 message, 1 envelope", "hands a message to a server by QMQP"
+        ),
+        Program("qmail-smtpd", "qmaild", "a TCP server", "0/1 client, 2 log", "takes mail by SMTP"),
+        Program("qmail-qmtpd", "qmaild", "a TCP server", "0/1 client, 2 log", "takes mail by QMTP"),
+        Program("qmail-qmqpd", "qmaild", "a TCP server", "0/1 client, 2 log", "takes mail by QMQP"),
+        Program("qmail-popup", "root", "a TCP server", "0/1 client, 2 log", "asks a POP3 client for its password"),
+        Program("qmail-pop3d", "the user", "qmail-popup", "0/1 client, 2 log", "gives a user his mail by POP3"),
+        Program(
             "qmail-inject",
             "caller",
             "users, sendmail",
@@ -164,9 +172,34 @@ PROGRAMS = {
         ),
         Program("qmail-qread", "caller", "root", "1 list", "lists messages and recipients in the queue"),
         Program("qmail-qstat", "caller", "root", "1 text", "counts messages in the queue"),
+        Program("qmail-queuecheck", "root", "administrators", "1 text", "finds and mends what is wrong in the queue"),
+        Program("qmail-queuectl", "qmails", "administrators", "1 text", "holds, deletes, fails, retries messages"),
         Program("qmail-tcpto", "caller", "root", "1 list", "lists hosts that did not answer"),
         Program("qmail-tcpok", "caller", "root", "2 errors", "forgets that hosts did not answer"),
+        Program(
+            "qmail-authd",
+            "root",
+            "a service of its own",
+            "2 log",
+            "answers sessions whether a client may log in",
+            mode=0o700,
+        ),
+        Program(
+            "qmail-checkpassword",
+            "root",
+            "qmail-authd, qmail-popup",
+            "3 login and password",
+            "checks a password",
+            mode=0o700,
+        ),
+        Program("qmail-passwd", "root", "administrators", "0 password", "changes users/passwords", mode=0o700),
         Program("qmail-newu", "root", "administrators", "2 errors", "makes users/cdb of users/assign", mode=0o700),
+        Program(
+            "qmail-newmrh", "root", "administrators", "2 errors", "makes morercpthosts.cdb of morercpthosts", mode=0o700
+        ),
+        Program(
+            "qmail-recipients", "root", "administrators", "2 errors", "makes a table of who gets mail here", mode=0o700
+        ),
         Program("qmail-pw2u", "caller", "administrators", "0 accounts, 1 lines", "makes users/assign of accounts"),
         Program("qmail-detach", "caller", "an init script", "2 errors", "runs a program in the background"),
         Program("qmail-mailspool", "the user", "a .qmail", "0 message", "delivers to a box in /var/mail"),
@@ -186,6 +219,14 @@ PROGRAMS = {
             "delivers by ~/.forward",
         ),
         Program("qmail-explain", "caller", "administrators", "1 text", "says where an address goes, and why"),
+        Program(
+            "qmail-listen",
+            "root",
+            "a supervisor",
+            "2 log",
+            "our TCP server: runs a program for each connection, or serves ours resident",
+        ),
+        Program("qmail-tcprules", "caller", "administrators", "0 rules", "makes a table of who may connect"),
         Program("tcp-env", "caller", "inetd", "0 socket", "sets TCP environment variables"),
         Program(
             "config",

@@ -4,22 +4,8 @@ A line is NAME and the rest; a # anywhere begins a comment. dma splits at the fi
 is, so that `SMARTHOST  host` does not work there; here blanks around a value are none of it, as everybody meant it.
 """
 
-from qmailpy.install.importing.plan import (
-    ENCRYPT,
-    IMPLICIT,
-    LOGIN,
-    MAY,
-    SMTP,
-    Login,
-    Plan,
-    Relay,
-    Setting,
-    keep_no_mailbox,
-    keep_own_mail,
-    lines_of,
-    port_of,
-    relay_all,
-)
+from qmailpy.install.importing.plan import Login, Plan, Setting, keep_no_mailbox, keep_own_mail, lines_of
+from qmailpy.install.importing.relay import ENCRYPT, IMPLICIT, LOGIN, MAY, SMTP, Relay, port_of, relay_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

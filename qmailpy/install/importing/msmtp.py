@@ -1,24 +1,21 @@
 """msmtp: msmtprc, with sections `defaults` and `account NAME [: PARENT,...]` (spec/10-neighbours.md c7).
 
-The account that mail without further words gets is carried: `default`, or what `account default : NAME` says.
+The account that mail without further words gets is carried: `default`, or what `account default : NAME` says. Others
+live on as routes of their senders, if they say whose they are.
 """
 
-from qmailpy.install.importing.plan import (
+from qmailpy.install.importing.plan import UNREADABLE, Login, Plan, Setting, keep_no_mailbox, lines_of, unquote
+from qmailpy.install.importing.relay import (
     ENCRYPT,
     IMPLICIT,
     LOGIN,
     SMTP,
     SUBMISSIONS,
-    UNREADABLE,
-    Login,
-    Plan,
     Relay,
-    Setting,
-    keep_no_mailbox,
-    lines_of,
+    name_of,
     port_of,
     relay_all,
-    unquote,
+    relay_sender,
 )
 
 TYPE_CHECKING = False
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 USUAL = (b"~/.msmtprc", b"/etc/msmtprc", b"/usr/local/etc/msmtprc")
 DEFAULT = b"default"
 _LOSSES = {
-    b"passwordeval": b"no program is run for a password: write its output into control/smtpauth",
+    b"passwordeval": b"no program is run for a password: run it, and write what it prints into control/smtpauth",
     b"eval": b"no program is run to find settings",
     b"tls_trust_file": b"certificates are verified by the system's authorities",
     b"tls_crl_file": b"certificates are verified by the system's authorities",
@@ -108,18 +105,16 @@ def translate(read: "Read", where: bytes, host: bytes) -> Plan:
     if account is None:
         plan.wrong(where, b"account", b"there is no account default")
         return plan
-    for name, other in accounts.items():
-        if name != DEFAULT and {id(one) for one in other.values()} != {id(one) for one in account.values()}:
-            plan.lost(Setting(b"account " + name, b"", where), b"all mail goes one way, whoever sends it")
-    if b"password" in account:
+    if any(b"password" in one for one in accounts.values()):
         plan.secrets.append(where)
-    _relay(plan, account, where)
+    has_others = _others(read, plan, accounts, where)
+    _carry(read, plan, account, b"", where)
     if b"domain" in account:
         plan.carry(account[b"domain"], "helohost", account[b"domain"].value)
     if b"maildomain" in account and account[b"maildomain"].value:
         plan.carry(account[b"maildomain"], "defaulthost", account[b"maildomain"].value)
     if b"from" in account and account[b"from"].value:
-        _from(plan, account[b"from"])
+        _from(plan, account[b"from"], host if has_others else b"")
     if b"aliases" in account:
         plan.lost(account[b"aliases"], b"nothing is delivered here; name this host in control/locals, see aliases(5)")
     for key, setting in account.items():
@@ -130,21 +125,42 @@ def translate(read: "Read", where: bytes, host: bytes) -> Plan:
     return plan
 
 
-def _from(plan: Plan, setting: Setting) -> None:
+def _others(read: "Read", plan: Plan, accounts: "dict[bytes, Section]", where: bytes) -> bool:
+    """The accounts besides the default one.  Result: whether one is carried."""
+    own = {id(one) for one in accounts[DEFAULT].values()}
+    carried = False
+    for name, other in accounts.items():
+        if name == DEFAULT or {id(one) for one in other.values()} == own:
+            continue
+        sender = other.get(b"from")
+        if sender is None or b"host" not in other:
+            text = b"only a word to msmtp chooses it; a route goes by the sender, and it says none"
+            plan.lost(Setting(b"account " + name, b"", where), text)
+        else:
+            carried = _carry(read, plan, other, name, where) or carried
+    return carried
+
+
+def _from(plan: Plan, setting: Setting, host: bytes) -> None:
+    """host: ours, where other senders have routes of their own; else empty."""
     if b"*" in setting.value or b"%" in setting.value:
         plan.lost(setting, b"a pattern of addresses is none to send from")
+    elif host:
+        plan.sender_of_own(setting, host, setting.value)
     else:
         plan.sender(setting, setting.value, in_header=False)
 
 
-def _relay(plan: Plan, account: "Section", where: bytes) -> None:
+def _carry(read: "Read", plan: Plan, account: "Section", name: bytes, where: bytes) -> bool:
+    """The relay of an account.  name: empty for that of all mail.  Result: whether it has become a route."""
     setting = account.get(b"host")
     if setting is None:
         plan.wrong(where, b"host", b"it is missing: mail goes to the hosts of its recipients")
-        return
+        return False
     if account.get(b"protocol", setting).value == b"lmtp":
         plan.lost(account[b"protocol"], b"the relay must speak SMTP")
-        return
+        return False
+    file = b"control/senderroutes" if name else b"control/smtproutes"
     relay = Relay(setting.value)
     has_tls = b"tls" in account and account[b"tls"].value not in _OFF
     starts = b"tls_starttls" not in account or account[b"tls_starttls"].value not in _OFF
@@ -156,17 +172,19 @@ def _relay(plan: Plan, account: "Section", where: bytes) -> None:
             _fingerprint(plan, account[b"tls_fingerprint"], relay)
     for key in (b"tls", b"tls_starttls", b"tls_certcheck"):
         if key in account:
-            plan.became(account[key], relay.level.partition(b" ")[0] + b" in control/smtproutes")
+            plan.became(account[key], relay.level.partition(b" ")[0] + b" in " + file)
     relay.port = SUBMISSIONS if has_tls and not starts else SMTP
     if b"port" in account:
         port = port_of(account[b"port"].value)
         if port is None:
             plan.wrong(account[b"port"].place, b"port", b"a port is a number from 1 to 65535")
         else:
-            plan.became(account[b"port"], b"the port of control/smtproutes")
+            plan.became(account[b"port"], b"the port of " + file)
             relay.port = port
-    _login(plan, account, relay)
-    relay_all(plan, setting, relay)
+    _login(read, plan, account, relay, name_of(name) if name else LOGIN)
+    if name:
+        return relay_sender(plan, setting, relay, account[b"from"].value)
+    return relay_all(plan, setting, relay)
 
 
 def _fingerprint(plan: Plan, setting: Setting, relay: Relay) -> None:
@@ -178,7 +196,8 @@ def _fingerprint(plan: Plan, setting: Setting, relay: Relay) -> None:
     plan.became(setting, b"fingerprint= in control/smtproutes")
 
 
-def _login(plan: Plan, account: "Section", relay: Relay) -> None:
+def _login(read: "Read", plan: Plan, account: "Section", relay: Relay, name: bytes) -> None:
+    """name: of the login."""
     method, user, password = (account.get(key) for key in (b"auth", b"user", b"password"))
     if method is None or method.value in _OFF:
         for setting in (user, password):
@@ -188,15 +207,28 @@ def _login(plan: Plan, account: "Section", relay: Relay) -> None:
     if method.value in (b"gssapi", b"external", b"ntlm", b"oauthbearer", b"xoauth2"):
         plan.lost(method, b"we log in with a password")
         return
-    plan.became(method, b"auth=" + LOGIN + b" in control/smtproutes")
+    plan.became(method, b"auth=" + name + b" in the route")
     if user is None:
         plan.wrong(method.place, b"user", b"it is missing")
         return
-    relay.login = Login(LOGIN, user.value, b"" if password is None else password.value)
+    secret = b"" if password is None else password.value
+    if password is None and b"passwordeval" in account:
+        secret = _evaluated(read, plan, account)
+    relay.login = Login(name, user.value, secret)
     plan.became(user, b"control/smtpauth: the login of " + user.value)
-    if password is None:
-        plan.lost(
-            Setting(b"password", b"", method.place), b"it is not in the file (a keyring, .netrc?): see control/smtpauth"
-        )
-    else:
+    if password is not None:
         plan.became(password, b"control/smtpauth: not shown")
+
+
+def _evaluated(read: "Read", plan: Plan, account: "Section") -> bytes:
+    """What passwordeval would print, if all that it does is to read a file; empty where it is more than that."""
+    words = account[b"passwordeval"].value.split()
+    if len(words) != 2 or words[0] not in (b"cat", b"/bin/cat", b"/usr/bin/cat") or not words[1].startswith(b"/"):
+        return b""
+    if words[1].translate(None, b"\"'\\$`*?[;&|<>~") != words[1]:
+        return b""
+    secret = (read(words[1]) or b"").partition(b"\n")[0]
+    if secret:
+        plan.secrets.append(words[1])
+        plan.became(account.pop(b"passwordeval"), b"control/smtpauth, as it is in its file now: not shown")
+    return secret

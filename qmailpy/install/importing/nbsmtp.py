@@ -1,22 +1,7 @@
 """nbsmtp: nbsmtprc, key=value (spec/10-neighbours.md c7, where it is said that it was not checked against nbsmtp)."""
 
-from qmailpy.install.importing.plan import (
-    ENCRYPT,
-    IMPLICIT,
-    LOGIN,
-    NONE,
-    SMTP,
-    SUBMISSIONS,
-    Login,
-    Plan,
-    Relay,
-    Setting,
-    keep_no_mailbox,
-    pairs_of,
-    port_of,
-    relay_all,
-    unquote,
-)
+from qmailpy.install.importing.plan import Login, Plan, Setting, keep_no_mailbox, pairs_of, unquote
+from qmailpy.install.importing.relay import ENCRYPT, IMPLICIT, LOGIN, NONE, SMTP, SUBMISSIONS, Relay, port_of, relay_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,23 +3,8 @@
 remotes     host [protocol] [--option | --option=value | option | option=value]...    quoted as a shell does it
 """
 
-from qmailpy.install.importing.plan import (
-    ENCRYPT,
-    IMPLICIT,
-    LOGIN,
-    SMTP,
-    SUBMISSIONS,
-    UNREADABLE,
-    Login,
-    Plan,
-    Relay,
-    Setting,
-    keep_no_mailbox,
-    lines_of,
-    one_address,
-    port_of,
-    relay_all,
-)
+from qmailpy.install.importing.plan import UNREADABLE, Login, Plan, Setting, keep_no_mailbox, lines_of, one_address
+from qmailpy.install.importing.relay import ENCRYPT, IMPLICIT, LOGIN, SMTP, SUBMISSIONS, Relay, port_of, relay_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,7 +129,7 @@ def _remotes(plan: Plan, text: bytes, file: bytes) -> None:
         setting = Setting(b"remotes", words[0], place)
         protocol = words[1] if len(words) > 1 and b"=" not in words[1] and not words[1].startswith(b"-") else b"smtp"
         if is_routed:
-            plan.lost(setting, b"a route has one relay; give its name several addresses in the DNS")
+            plan.lost(setting, b"a route has one relay: mail waits for the first one; a name may have more addresses")
         elif protocol != b"smtp":
             plan.lost(setting, b"the relay must speak SMTP")
         else:

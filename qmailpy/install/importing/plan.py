@@ -5,8 +5,6 @@ directory to begin with, host this machine's name. Nothing is left out in silenc
 needs nothing here, or is lost, and its line says so. A secret is only ever in a Login.  Used by config-from.
 """
 
-from qmailpy.rules.literal import literal
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -16,13 +14,9 @@ if TYPE_CHECKING:
 
 BECAME, NEEDLESS, LOST, WRONG = b"became", b"needs nothing", b"NOT CARRIED", b"WRONG"
 
-NONE, MAY, ENCRYPT, IMPLICIT = b"none", b"may", b"encrypt", b"implicit"
 UNREADABLE = b"(a line)"  # of a file with passwords, that has no key: it may be a password
 LONGEST_KEY = 40
 _KEY = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:- "
-LOGIN = b"smarthost"  # the name of the relay's login in control/smtpauth
-SMTP, SUBMISSION, SUBMISSIONS = 25, 587, 465
-_SERVICES = {b"smtp": SMTP, b"submission": SUBMISSION, b"smtps": SUBMISSIONS, b"submissions": SUBMISSIONS}
 
 
 class Said:
@@ -103,116 +97,34 @@ class Plan:
 
     def sender(self, setting: Setting, form: bytes, *, in_header: bool) -> None:
         """Every sender is changed.  form: host or @host, user@, or user@host; in_header: From too, not only MAIL."""
-        if not is_line(form) or not form.strip(b"@") or form.count(b"@") > 1 or _has_special(form):
+        if not is_line(form) or not form.strip(b"@") or form.count(b"@") > 1 or has_special(form):
             self.wrong(setting.place, setting.key, b"it is host, user@, @host or user@host")
             return
         line = form if in_header else b"envelope " + form
         self.add("masquerade", line)
         self.became(setting, b"control/masquerade: " + line)
 
+    def sender_of_own(self, setting: Setting, host: bytes, address: bytes) -> None:
+        """Who sends as somebody of this host has this address outside; other senders stay, for routes go by them."""
+        if not (is_line(address) and address.count(b"@") == 1) or has_special(address):
+            self.wrong(setting.place, setting.key, b"no address")
+            return
+        line = b"envelope @" + host + b":" + address
+        self.add("generic", line)
+        self.became(setting, b"control/generic: " + line)
+
     def generic(self, setting: Setting, key: bytes, address: bytes) -> None:
         """An address (user, @host or user@host) has another one outside, in envelope and header."""
-        if not (is_line(key + address) and key.strip(b"@") and address.strip(b"@")) or _has_special(key + address):
+        if not (is_line(key + address) and key.strip(b"@") and address.strip(b"@")) or has_special(key + address):
             self.wrong(setting.place, setting.key, b"no address")
             return
         self.add("generic", key + b":" + address)
         self.became(setting, b"control/generic: " + key + b":" + address)
 
 
-def _has_special(text: bytes) -> bool:
+def has_special(text: bytes) -> bool:
+    """Whether it has bytes that need quotes in an address."""
     return text.translate(None, b':<>(),;"\\') != text
-
-
-class Relay:
-    """Where mail goes, as far as it is known already.
-
-    tls: NONE, MAY, ENCRYPT (by STARTTLS) or IMPLICIT; verified: whether the certificate must be the host's;
-    fingerprint: of the only certificate that is right, or empty; login: None where none is wanted.
-    """
-
-    __slots__ = ("fingerprint", "host", "login", "port", "tls", "verified")
-
-    def __init__(self, host: bytes = b"", port: int = SMTP, tls: bytes = NONE) -> None:
-        """As above."""
-        self.host, self.port, self.tls = host, port, tls
-        self.verified = False
-        self.fingerprint = b""
-        self.login: Login | None = None
-
-    @property
-    def level(self) -> bytes:
-        """tls=... with what belongs to it, as control/smtproutes says it."""
-        if self.fingerprint:
-            return b"tls=%s fingerprint=%s" % (IMPLICIT if self.tls == IMPLICIT else b"fingerprint", self.fingerprint)
-        if self.verified and self.tls in (ENCRYPT, IMPLICIT):
-            return b"tls=" + (IMPLICIT if self.tls == IMPLICIT else b"verify")
-        if self.tls == IMPLICIT or (self.tls == ENCRYPT and self.login is not None):
-            return b"tls=" + self.tls + b" verify=no"
-        return b"tls=" + self.tls
-
-    def value(self) -> bytes:
-        """What stands behind the domain's colon in control/smtproutes."""
-        login = b"" if self.login is None else b" auth=" + self.login.name
-        return b"%s:%d %s%s" % (self.host, self.port, self.level, login)
-
-
-def relay_all(plan: Plan, setting: Setting, relay: Relay, key: bytes = b"", name: str = "smtproutes") -> bool:
-    """All mail for key (empty: all that is not local) goes there.  Result: whether it can.
-
-    name: of the control file; in senderroutes key is a sender.
-    """
-    host = host_of(relay.host)
-    if host is None:
-        plan.wrong(setting.place, setting.key, b"this is no host")
-        return False
-    relay.host = host
-    if relay.login is not None and not is_secret(relay.login):
-        plan.wrong(setting.place, setting.key, b"its login is not whole, or has bytes that no login has")
-        return False
-    if relay.login is not None and relay.tls in (NONE, MAY) and not host.startswith((b"127.", b"[::1]")):
-        plan.lost(setting, b"a login without TLS: it is said to nobody who cannot do TLS")
-        relay.tls = ENCRYPT
-    line = key + b":" + relay.value()
-    plan.add(name, line)
-    plan.became(setting, b"control/" + name.encode() + b": " + line)
-    if relay.login is not None and relay.login not in plan.logins:
-        plan.logins.append(relay.login)
-    return True
-
-
-def is_secret(login: Login) -> bool:
-    """Whether control/smtpauth can hold it."""
-    both = login.user + login.password
-    has_all = bool(login.user and login.password) and b":" not in login.user
-    return has_all and not any(byte in both for byte in (0, 10, 13))
-
-
-def host_of(name: bytes) -> bytes | None:
-    """A relay as a route writes it, an IPv6 address in brackets; None for what is no host."""
-    bare = name[1:-1] if name.startswith(b"[") and name.endswith(b"]") else name
-    bare = bare[5:] if bare.lower().startswith(b"ipv6:") else bare
-    if b":" in bare:
-        return b"[" + bare + b"]" if literal(b"[" + bare + b"]") is not None else None
-    return bare if bare and is_line(bare) and not any(byte in bare for byte in b'/@#<>()"\\,[]') else None
-
-
-def split_port(text: bytes, default: int) -> tuple[bytes, int | None]:
-    """host, host:port or [host]:port, port being a number or a service.  Result: port None where it is neither."""
-    if text.startswith(b"["):
-        inside, _, behind = text[1:].partition(b"]")
-        host, colon, port = b"[" + inside + b"]", behind[:1], behind[1:]
-    elif text.count(b":") > 1:  # an IPv6 address without brackets
-        host, colon, port = text, b"", b""
-    else:
-        host, colon, port = text.partition(b":")
-    return host, port_of(port) if colon and port else default
-
-
-def port_of(text: bytes) -> int | None:
-    """A port by number or by its service's name; None for neither."""
-    if text in _SERVICES:
-        return _SERVICES[text]
-    return int(text) if text.isdigit() and len(text) < 6 and 0 < int(text) < 65536 else None
 
 
 def is_line(value: bytes) -> bool:

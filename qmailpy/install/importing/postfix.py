@@ -5,6 +5,7 @@ The maps that it names are read from their sources, never from what postmap made
 
 from qmailpy.install.importing import maincf, postfix_relay
 from qmailpy.install.importing.plan import Plan, Setting, is_line, keep_no_mailbox, keep_own_mail, lines_of
+from qmailpy.install.importing.postfix_sources import read_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,10 +15,7 @@ USUAL = (b"/etc/postfix",)
 _CONF = b"main.cf"
 _UNITS = {b"s": 1, b"m": 60, b"h": 3600, b"d": 86400, b"w": 604800}
 _LOSSES = {
-    b"transport_maps": b"a line in control/smtproutes for each domain",
-    b"sender_dependent_relayhost_maps": b"all mail goes one way, whoever sends it",
     b"sender_dependent_default_transport_maps": b"all mail goes one way, whoever sends it",
-    b"smtp_sender_dependent_authentication": b"all mail goes one way, whoever sends it",
     b"mailbox_command": b"as default delivery: qmail-start '|preline COMMAND'",
     b"mailbox_transport": b"as default delivery: qmail-start '|qmail-lmtp SOCKET' if it is LMTP",
     b"fallback_relay": b"a route has one relay",
@@ -105,7 +103,7 @@ def _destinations(read: "Read", plan: Plan, parameters: maincf.Parameters) -> No
             names += [line.split()[0] for _, line in lines_of(text, word) if line.split() and not line.startswith(b"#")]
         elif b":" in word and setting is not None:
             kind, _, path = word.partition(b":")
-            pairs = postfix_relay.read_map(read, kind, path)
+            pairs = read_map(read, kind, path)
             if pairs is None:
                 plan.lost(setting, word + b": its source cannot be read")
             else:
@@ -180,7 +178,7 @@ def _masquerade(read: "Read", plan: Plan, parameters: maincf.Parameters) -> None
         return
     for word in parameters.value(b"smtp_generic_maps").replace(b",", b" ").split():
         kind, _, path = word.partition(b":")
-        pairs = postfix_relay.read_map(read, kind, path)
+        pairs = read_map(read, kind, path)
         if pairs is None:
             plan.lost(maps, word + b": its source cannot be read")
         for key, value in pairs or []:

@@ -1,7 +1,9 @@
-"""Postfix: relayhost, its TLS and its login, and a default_transport that refuses; the sources of maps."""
+"""Postfix: relayhost, its TLS and its login, and a default_transport that refuses."""
 
-from qmailpy.install.importing import maincf
-from qmailpy.install.importing.plan import (
+from qmailpy.install.importing import maincf, postfix_maps
+from qmailpy.install.importing.plan import Login, Plan, Setting
+from qmailpy.install.importing.postfix_sources import FILES, read_map, words_of
+from qmailpy.install.importing.relay import (
     ENCRYPT,
     IMPLICIT,
     LOGIN,
@@ -9,11 +11,8 @@ from qmailpy.install.importing.plan import (
     NONE,
     SMTP,
     SUBMISSIONS,
-    Login,
-    Plan,
     Relay,
-    Setting,
-    lines_of,
+    name_of,
     relay_all,
     split_port,
 )
@@ -22,7 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qmailpy.install.importing.plan import Read
 
-_FILES = (b"hash", b"btree", b"lmdb", b"cdb", b"dbm", b"sdbm", b"texthash")  # made of a text file of the same name
 _LEVELS = {  # our level, and whether the certificate is verified
     b"none": (NONE, False),
     b"may": (MAY, False),
@@ -36,98 +34,128 @@ _LEVELS = {  # our level, and whether the certificate is verified
 _YES = (b"yes", b"true")
 
 
-def read_map(read: "Read", kind: bytes, path: bytes) -> list[tuple[bytes, bytes]] | None:
-    """(key, value) of each entry of a map's source; None where it has none that can be read.
-
-    static:value has one entry, for every key (an empty one); inline:{ {key = value}, key=value } is all there.
-    """
-    if kind == b"static":
-        return [(b"", _unbraced(path))]
-    if kind == b"inline":
-        return _inline(path)
-    text = read(path) if kind in _FILES else None
-    if text is None:
-        return None
-    found: list[tuple[bytes, bytes]] = []
-    for _, raw in lines_of(text, path):
-        if not raw.strip() or raw.lstrip().startswith(b"#"):
-            continue
-        if raw[:1] in (b" ", b"\t"):
-            if found:
-                found[-1] = (found[-1][0], (found[-1][1] + b" " + raw.strip()).strip())
-            continue
-        key, *rest = raw.split(None, 1)
-        found.append((key, rest[0].strip() if rest else b""))
-    return found
-
-
-def _unbraced(text: bytes) -> bytes:
-    return text[1:-1].strip() if text.startswith(b"{") and text.endswith(b"}") else text
-
-
-def _inline(text: bytes) -> list[tuple[bytes, bytes]] | None:
-    if not (text.startswith(b"{") and text.endswith(b"}")):
-        return None
-    rest = text[1:-1].strip(b" \t,")
-    found = []
-    while rest:
-        if rest.startswith(b"{"):
-            entry, brace, rest = rest[1:].partition(b"}")
-            if not brace:
-                return None
-        else:
-            entry, *others = rest.replace(b",", b" ", 1).split(None, 1)
-            rest = others[0] if others else b""
-        key, equals, value = entry.partition(b"=")
-        if not equals:
-            return None
-        found.append((key.strip(), value.strip()))
-        rest = rest.lstrip(b" \t,")
-    return found
-
-
 def translate(read: "Read", plan: Plan, parameters: maincf.Parameters) -> None:
     """All that decides where mail for other hosts goes."""
+    ways = Ways(read, plan, parameters)
+    is_all = postfix_maps.transports(read, plan, parameters, ways)
     transport = parameters.found.get(b"default_transport")
     refusal = b"" if transport is None else parameters.value(b"default_transport")
-    if transport is not None and refusal.startswith(b"error:"):
-        text = refusal.partition(b":")[2].strip()
-        if text[3:4] == b" " and text[:1] == b"5" and text[1:3].isdigit():
-            text = text[4:]
+    setting = parameters.found.get(b"relayhost")
+    wanted = b"" if setting is None else parameters.value(b"relayhost")
+    if transport is not None and refusal.startswith(b"error:") and not is_all:
+        text = postfix_maps.refusal_text(refusal.partition(b":")[2])
         plan.add("smtproutes", b":error:" + text)
         plan.became(transport, b"control/smtproutes: :error:" + text)
-        if b"relayhost" in parameters.found and parameters.value(b"relayhost"):
-            plan.needless(parameters.found[b"relayhost"], b"all mail for other hosts is refused")
+        if setting is not None and wanted:
+            plan.needless(setting, b"all mail for other hosts is refused")
         return
     if transport is not None and refusal not in (b"smtp", b""):
         plan.lost(transport, b"what it names has no counterpart")
-    setting = parameters.found.get(b"relayhost")
-    wanted = b"" if setting is None else parameters.value(b"relayhost")
     if setting is None or not wanted:
-        _without_relay(plan, parameters)
-        return
-    wrapped = _is_on(parameters, b"smtp_tls_wrappermode")
-    name, port = split_port(wanted, SUBMISSIONS if wrapped else SMTP)
-    if port is None:
-        plan.wrong(setting.place, setting.key, b"a port is a number from 1 to 65535, or a service's name")
-    if not wanted.startswith(b"["):
-        plan.lost(setting, b"that it is found by MX: a route leads to the address of " + name)
-        relay = Relay(name, port or SMTP)
+        _without_relay(plan, parameters, is_used=is_all or ways.used)
+    elif is_all:
+        plan.needless(setting, b"transport_maps has a line for everything")
     else:
-        relay = Relay(name[1:-1], port or SMTP)
-    _tls(plan, parameters, relay, wrapped=wrapped)
-    _login(read, plan, parameters, relay, wanted)
-    relay_all(plan, setting, relay)
+        relay = ways.relay(setting, wanted, aloud=True)
+        relay_all(plan, setting, relay)
+    postfix_maps.senders(read, plan, parameters, ways)
 
 
-def _without_relay(plan: Plan, parameters: maincf.Parameters) -> None:
+class Ways:
+    """Relays as Postfix' parameters make them: how TLS is used is one for all, logins are found by the relay."""
+
+    def __init__(self, read: "Read", plan: Plan, parameters: maincf.Parameters) -> None:
+        """The files of logins are read once."""
+        self._read, self._plan, self._parameters = read, plan, parameters
+        self._logins: dict[bytes, Login] = {}
+        self._said_files = False
+        self.used = False  # whether a relay was made already
+
+    def relay(self, setting: Setting, wanted: bytes, sender: bytes = b"", *, aloud: bool = False) -> Relay:
+        """[host]:port.
+
+        sender: whose login comes first; aloud: say what became of the parameters for TLS and logins.
+        """
+        plan, parameters = self._plan, self._parameters
+        wrapped = is_on(parameters, b"smtp_tls_wrappermode")
+        name, port = split_port(wanted, SUBMISSIONS if wrapped else SMTP)
+        if port is None:
+            plan.wrong(setting.place, setting.key, b"a port is a number from 1 to 65535, or a service's name")
+        if not wanted.startswith(b"["):
+            plan.lost(setting, b"that it is found by MX: a route leads to the address of " + name)
+            relay = Relay(name, port or SMTP)
+        else:
+            relay = Relay(name[1:-1], port or SMTP)
+        is_first, self.used = not self.used, True
+        _tls(plan if aloud or is_first else Plan(), parameters, relay, wrapped=wrapped)
+        self._login(relay, wanted, sender, aloud=aloud or is_first)
+        return relay
+
+    def logins(self) -> dict[bytes, bytes]:
+        """All entries of the files of logins, the first of equal keys."""
+        maps = self._parameters.found.get(b"smtp_sasl_password_maps")
+        known: dict[bytes, bytes] = {}
+        for word in words_of(self._parameters.value(b"smtp_sasl_password_maps")) if maps is not None else []:
+            kind, _, path = word.partition(b":")
+            pairs = read_map(self._read, kind, path)
+            if pairs is not None:
+                for key, value in pairs:
+                    known.setdefault(key, value)
+            assert maps is not None
+            if not self._said_files:
+                if pairs is None:
+                    shown = kind if kind in FILES else b"a map"  # what is no kind may be the rest of a password
+                    self._plan.lost(maps, shown + b": its source cannot be read")
+                else:
+                    self._plan.secrets.append(path if kind in FILES else maps.place.partition(b" line ")[0])
+        self._said_files = True
+        return known
+
+    def _login(self, relay: Relay, wanted: bytes, sender: bytes, *, aloud: bool) -> None:
+        plan, parameters = self._plan, self._parameters
+        maps, enabled = (parameters.found.get(key) for key in (b"smtp_sasl_password_maps", b"smtp_sasl_auth_enable"))
+        if enabled is None or not is_on(parameters, b"smtp_sasl_auth_enable"):
+            if maps is not None and aloud:
+                plan.needless(maps, b"smtp_sasl_auth_enable is not yes")
+            return
+        if aloud:
+            plan.became(enabled, b"auth= in the routes")
+        if maps is None:
+            if aloud:
+                plan.wrong(enabled.place, b"smtp_sasl_password_maps", b"it is missing")
+            return
+        known = self.logins()
+        for key in (sender, wanted, relay.host, b"[" + relay.host + b"]", b""):
+            if key in known and (key or not sender):
+                relay.login = self._made(key, known[key], sender, wanted)
+                if relay.login is None:
+                    plan.wrong(maps.place, maps.key, b"an entry is user:password")
+                return
+        if not sender or aloud:
+            plan.wrong(maps.place, maps.key, b"it has no login for " + wanted)
+
+    def _made(self, key: bytes, entry: bytes, sender: bytes, wanted: bytes) -> Login | None:
+        user, colon, password = entry.partition(b":")
+        if not user or not colon:
+            return None
+        if key not in self._logins:
+            is_main = key != sender and wanted == self._parameters.value(b"relayhost")
+            name = LOGIN if is_main else name_of(key)
+            self._logins[key] = Login(name, user, password)
+            maps = self._parameters.found[b"smtp_sasl_password_maps"]
+            self._plan.became(maps, b"control/smtpauth: the login of " + user)
+        return self._logins[key]
+
+
+def _without_relay(plan: Plan, parameters: maincf.Parameters, *, is_used: bool) -> None:
     for key in (b"smtp_sasl_password_maps", b"smtp_sasl_auth_enable", b"smtp_tls_security_level"):
         setting = parameters.found.get(key)
-        if setting is not None:
+        if setting is not None and not is_used and not parameters.value(b"sender_dependent_relayhost_maps"):
             plan.needless(setting, b"there is no relayhost")
 
 
-def _is_on(parameters: maincf.Parameters, name: bytes) -> bool:
+def is_on(parameters: maincf.Parameters, name: bytes) -> bool:
+    """Whether a parameter says yes."""
     return parameters.value(name).lower() in _YES
 
 
@@ -156,7 +184,7 @@ def _tls(plan: Plan, parameters: maincf.Parameters, relay: Relay, *, wrapped: bo
 
 def _old_level(parameters: maincf.Parameters) -> tuple[Setting | None, bytes]:
     for name, level in ((b"smtp_enforce_tls", b"verify"), (b"smtp_use_tls", b"may")):
-        if _is_on(parameters, name):
+        if is_on(parameters, name):
             return parameters.found[name], level
     return None, b"none"
 
@@ -171,46 +199,3 @@ def _fingerprint(plan: Plan, parameters: maincf.Parameters, relay: Relay, settin
             plan.lost(setting, b"more than one fingerprint: the first SHA-256 is used")
     else:
         plan.lost(setting, b"a fingerprint that is no SHA-256; the certificate will be verified")
-
-
-def _login(read: "Read", plan: Plan, parameters: maincf.Parameters, relay: Relay, wanted: bytes) -> None:
-    maps, enabled = (parameters.found.get(key) for key in (b"smtp_sasl_password_maps", b"smtp_sasl_auth_enable"))
-    if enabled is None or not _is_on(parameters, b"smtp_sasl_auth_enable"):
-        if maps is not None:
-            plan.needless(maps, b"smtp_sasl_auth_enable is not yes")
-        return
-    plan.became(enabled, b"auth=" + LOGIN + b" in control/smtproutes")
-    if maps is None:
-        plan.wrong(enabled.place, b"smtp_sasl_password_maps", b"it is missing")
-        return
-    for word in _maps(parameters.value(b"smtp_sasl_password_maps")):
-        kind, _, path = word.partition(b":")
-        pairs = read_map(read, kind, path)
-        if pairs is None:
-            plan.lost(maps, kind + b": its source cannot be read")
-            continue
-        plan.secrets.append(path if kind in _FILES else maps.place.partition(b" line ")[0])
-        known = dict(reversed(pairs))  # the first of equal keys counts
-        for key in (wanted, relay.host, b"[" + relay.host + b"]", b""):
-            if key in known:
-                user, colon, password = known[key].partition(b":")
-                if not user or not colon:
-                    plan.wrong(maps.place, maps.key, b"an entry is user:password")
-                    return
-                relay.login = Login(LOGIN, user, password)
-                plan.became(maps, b"control/smtpauth: the login of " + user)
-                return
-    plan.wrong(maps.place, maps.key, b"it has no login for " + wanted)
-
-
-def _maps(value: bytes) -> list[bytes]:
-    """The maps in a list; one with braces has blanks in it."""
-    words: list[bytes] = []
-    depth = 0
-    for word in value.replace(b",", b" ").split(b" ") if b"{" not in value else value.split(b" "):
-        if depth:
-            words[-1] += b" " + word
-        elif word:
-            words.append(word)
-        depth += word.count(b"{") - word.count(b"}")
-    return words

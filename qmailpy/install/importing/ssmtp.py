@@ -5,21 +5,23 @@ all mail goes to mailhub.
 """
 
 from qmailpy.install.importing.plan import (
-    ENCRYPT,
-    IMPLICIT,
-    LOGIN,
-    NONE,
-    SMTP,
-    SUBMISSIONS,
     Login,
     Plan,
-    Relay,
     Setting,
     is_line,
     keep_no_mailbox,
     lines_of,
     one_address,
     pairs_of,
+)
+from qmailpy.install.importing.relay import (
+    ENCRYPT,
+    IMPLICIT,
+    LOGIN,
+    NONE,
+    SMTP,
+    SUBMISSIONS,
+    Relay,
     relay_all,
     split_port,
 )

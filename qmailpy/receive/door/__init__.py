@@ -3,6 +3,10 @@
 server     listening, chores, the end, handing over to a new version
 session    one caller's conversation
 admission  who may come in, and how much memory he may hold
-telling    who asks for a list of his messages
+telling    who asks for a list of his messages, or that they be tried now
 taking     what was left in drop/ while the door was closed
+
+On a host without a queue (control/direct):
+relaying   listening, chores, children, the end
+caller     one caller's conversation
 """

@@ -34,6 +34,10 @@ class Admission:
         self._inside_of: dict[int, int] = {}
         self._held_of: dict[int, int] = {}
 
+    def trusts(self, uid: int) -> bool:
+        """Whether this is root or one of our roles."""
+        return uid in self._trusted
+
     def enter(self, uid: int) -> bool:
         """Whether one more conversation of this uid may begin; if so it is counted until leave()."""
         mine = self._inside_of.get(uid, 0)

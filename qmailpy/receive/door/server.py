@@ -10,6 +10,7 @@ import posix
 from qmailpy.disk import control
 from qmailpy.disk.home import Home
 from qmailpy.disk.queue.entering import Names
+from qmailpy.disk.queue.room import Room, room_of
 from qmailpy.receive.door.admission import Admission
 from qmailpy.receive.door.committing import Committing
 from qmailpy.receive.door.session import Session
@@ -49,6 +50,7 @@ class Door:
         self.loop = Loop()
         self.sessions: set[Session] = set()
         self.largest, self.local_time = wire.DEFAULT_BYTES, False
+        self.room = Room(self.home.queue)
         self._listener = listener
         self._lock, self._service = lock, service
         self._begin_counting()
@@ -137,6 +139,7 @@ class Door:
         try:
             self.largest = control.integer(self.home, "queuebytes", wire.DEFAULT_BYTES)
             self.local_time = control.integer(self.home, "localtime", 0) > 0
+            self.room = room_of(self.home)
         except Die as death:  # better with the old figure than closed
             self.log(b"warning: " + death.text)
 

@@ -180,10 +180,11 @@ class Session:
         self.watch()
 
     def _take(self, letter: bytes, content: bytes) -> None:
-        if letter == wire.LIST:
-            self._run(*self._door.telling.job(self._peer.uid, self._say))
+        if letter in (wire.LIST, wire.FLUSH):
+            self._run(*self._door.telling.job(letter, self._peer.uid, self._say))
             return
         if self._message is None:
+            self._door.room.require()
             self._message = wire.Incoming(self._door.largest)
             self._since = self._touched
         self._content += self._message.take(letter, content)
@@ -218,9 +219,8 @@ class Session:
     def _in_queue(self) -> Entry:
         if self._entry is None:
             single = self._reader.speaker == wire.ONE_MESSAGE and self._peer.pid > 0
-            door = self._door
-            self._qp = self._peer.pid if single else door.serial()
-            self._entry = Entry(door.home, door.names, self._peer.uid, self._qp, door.local_time)
+            self._qp = self._peer.pid if single else self._door.serial()
+            self._entry = Entry(self._door.home, self._door.names, self._peer.uid, self._qp, self._door.local_time)
         return self._entry
 
     def _run(self, job: "Callable[[], None]", done: "Callable[[BaseException | None], None]") -> None:

@@ -13,6 +13,7 @@ from qmailpy.skeletons.entry import Entry
 from qmailpy.system import clock, descriptors
 from qmailpy.verdict import Die, words
 from qmailpy.wire import door as wire
+from qmailpy.wire import parameters  # noqa: F401 - envelopes want it in the middle, when the next setup may have been here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

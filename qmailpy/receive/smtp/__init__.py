@@ -1,0 +1,1 @@
+"""Mail that comes by SMTP: one session, whoever serves it."""

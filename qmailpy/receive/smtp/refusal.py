@@ -1,0 +1,17 @@
+"""A no, as it is said to the client and as it stands in the log.
+
+Made by the session itself, by policy and by authentication; said and logged in one place, receive/smtp/session.
+"""
+
+
+class Refusal:
+    """reply: code, space, text, as b'553 sorry, ... (#5.7.1)', without CR LF; closes: the connection ends with it.
+
+    rule: a word for the log, as b'rcpthosts' or b'dnsbl:ZONE'.
+    """
+
+    __slots__ = ("closes", "reply", "rule")
+
+    def __init__(self, reply: bytes, rule: bytes, *, closes: bool = False) -> None:
+        """As above."""
+        self.reply, self.rule, self.closes = reply, rule, closes
