@@ -4,6 +4,7 @@ The list of what was skipped and why stands at the end of every run.
 """
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -15,14 +16,17 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests import leftovers, namespaces
+from tests import disk, leftovers, namespaces, ready
+from tests.machines import Machine, Nursery
 from tests.places import ROOMS, Place
 from tests.support import wait_for
 
 _REFUSAL = pytest.StashKey[str]()
-_MACHINES = pytest.StashKey[dict[str, namespaces.Machine]]()
+_NURSERY = pytest.StashKey[Nursery]()
+_MACHINES = pytest.StashKey[dict[str, Machine]]()
 _CLAIM = pytest.StashKey[tuple[str, int]]()
-PLACE = "/var/tmp"  # on a real file system, as a queue is
+_COVERED = pytest.StashKey[bool]()
+PLACE = "/var/tmp"  # on a real file system, as a queue is; root's tests bring their own one (tests/disk.py)
 
 
 # Examples are the same in every run, and so is what a red test says; `make fuzz` looks further
@@ -42,13 +46,23 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.option.basetemp:
         leftovers.sweep(PLACE)
         config.stash[_CLAIM] = leftovers.claim(PLACE)
-        config.option.basetemp = config.stash[_CLAIM][0]
+        folder = config.stash[_CLAIM][0]
+        config.stash[_COVERED] = disk.cover(folder)
+        config.option.basetemp = f"{folder}/t" if config.stash[_COVERED] else folder
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """And nothing of it stays."""
+    if config.stash.get(_COVERED, False):
+        disk.uncover(config.stash[_CLAIM][0])
     if _CLAIM in config.stash:
         leftovers.release(*config.stash[_CLAIM])
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: nobody need look through it for garbage, after every fork a page copied."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,7 +77,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if reason := stash[_REFUSAL]:
         reports = [told(item, "skipped", (*item.location[:2], f"Skipped: {reason}"))]
     else:
-        start_ahead(item, stash[_MACHINES])
+        start_ahead(item, stash)
         machine = stash[_MACHINES].pop(item.nodeid)
         data, output = machine.result()
         machine.end()
@@ -84,19 +98,30 @@ def needs_machine(item: pytest.Item) -> bool:
     return item.get_closest_marker("root") is not None
 
 
-def start_ahead(item: pytest.Item, machines: dict[str, namespaces.Machine]) -> None:
-    """This test's machine, and already the next one's: they know nothing of each other, and there are two cores."""
-    rest = item.session.items[item.session.items.index(item) :]
-    for one in [other for other in rest if needs_machine(other)][:2]:
+def start_ahead(item: pytest.Item, stash: pytest.Stash) -> None:
+    """This test's machine, and already the next one's: they know nothing of each other, and there are two cores.
+
+    Where tests are shared out among several of us, each has only its own in hand.
+    """
+    items, machines = item.session.items, stash[_MACHINES]
+    if _NURSERY not in stash:
+        stash[_NURSERY] = Nursery(sorted({str(other.path) for other in items if needs_machine(other)}))
+    rest = items[items.index(item) :]
+    count = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+    for one in [other for other in rest if needs_machine(other)][:count]:
         if one.nodeid not in machines:
-            scratch = os.path.join(item.config.option.basetemp, f"machine-{item.session.items.index(one)}")
-            machines[one.nodeid] = namespaces.Machine(one.nodeid, scratch)
+            number = items.index(one)
+            scratch = os.path.join(item.config.option.basetemp, "machines", str(number))
+            machines[one.nodeid] = Machine(stash[_NURSERY], number, one.nodeid, scratch)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A session that ends early ends what it began."""
-    for machine in session.config.stash.get(_MACHINES, {}).values():
+    stash = session.config.stash
+    for machine in stash.get(_MACHINES, {}).values():
         machine.end()
+    if _NURSERY in stash:
+        stash[_NURSERY].close()
 
 
 def told(item: pytest.Item, outcome: Any, words: Any) -> pytest.TestReport:
@@ -135,6 +160,8 @@ def _nothing_stays_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     # the embedded homes of an ordinary user lie below it when root runs the tests
     for folder in (base, os.path.dirname(base)) if "PYTEST_XDIST_WORKER" in os.environ else (base,):
         os.chmod(folder, 0o711)
+    if not namespaces.inside():  # there every test begins with nothing
+        ready.Store.folder = os.path.join(base, "ready")
     temporary = os.path.join(base, "tmpdir")
     os.mkdir(temporary, 0o1777)
     os.chmod(temporary, 0o1777)

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 
-PREFIX, LOCK = "qmailpy-tests-", ".lock"
+PREFIX, LOCK = "qmailpy-", ".lock"
 
 
 def claim(top: str) -> tuple[str, int]:

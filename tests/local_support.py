@@ -40,6 +40,7 @@ class Joe:
         self.folder = folder
         self.home = f"{folder}/joe"
         self.environment: dict[str, str] = {"PATH": PATH, "LC_ALL": "C"}
+        self.program = PROGRAM
         self.mkdir("")
 
     def put(self, name: str, content: str | bytes, mode: int = 0o600) -> None:
@@ -77,7 +78,7 @@ class Joe:
     ) -> list[bytes]:
         """qmail-local's words, as qmail-lspawn gives them."""
         words = (b"joe", self.home.encode(), local, dash, ext, b"example.org", sender, default)
-        return [PROGRAM.encode(), *(word.encode() for word in options), b"--", *words]
+        return [self.program.encode(), *(word.encode() for word in options), b"--", *words]
 
     def run(
         self, argv: list[bytes], message: bytes = MESSAGE, extra: Mapping[str, str] | None = None, limits: str = ""

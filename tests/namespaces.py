@@ -1,34 +1,37 @@
 """A machine of its own for every test that needs root: new mount, pid, network, uts and ipc namespaces.
 
 A test marked root is an ordinary test function, fixtures and all. Outside, tests/conftest.py does not run it but makes
-a Machine: this file starts under unshare(1) as the first process of new namespaces, makes them a private machine
+a Machine (tests/machines.py): the first process of new namespaces (separate()) makes them a private machine
 (prepare()), runs pytest for that one test in it, and its reports come back through a descriptor. When the first
 process ends the kernel ends every other one; mounts, addresses and accounts go with their namespaces.
 
 What a test finds inside: /etc as a copy it may change (no resolver, no services), empty /home, /tmp, /run and /var,
-/var/qmail on a real file system, a /dev where /dev/log is free, /usr/sbin where names can be replaced, and a network
-of loopback, with ADDRESS as the machine's own and every address of OTHERS answering though it is not.
+/var/qmail on a real file system and GROUND beside it, which all machines of the session share, a /dev where /dev/log
+is free, /usr/sbin where names can be replaced, and a network of loopback, with ADDRESS as the machine's own and every
+address of OTHERS answering though it is not.
 """
 
 import contextlib
 import ctypes
-import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from typing import Any
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HOSTNAME = "mx.example.org"
 ADDRESS = "192.0.2.1"
 OTHERS = "198.51.100.0/24"  # routed to loopback but on no interface, so not an address of ours: other machines
+GROUND = "/run/ground"  # inside: the directory in which every machine of the session has its scratch directory
+SCRATCH = "/run/scratch"  # inside: leads to this machine's own, below GROUND
 REPORTS = "QMAILPY_REPORTS"  # environment: the descriptor for the reports; set means that we are inside
-LONGEST = 600  # seconds for one test
 
-MS_REMOUNT, MS_BIND, MS_MOVE, MS_REC = 32, 4096, 8192, 16384  # mount(2)
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18  # mount(2)
+CLONE_NEWNS = 0x00020000  # unshare(2)
+KINDS = CLONE_NEWNS | 0x20000000 | 0x40000000 | 0x04000000 | 0x08000000  # mount, pid, net, uts, ipc
+PR_SET_PDEATHSIG = 1  # prctl(2)
 NODES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx")
 FOLDERS = ("qmail", "tmp", "mail", "log", "spool", "lib", "cache")  # of the new /var
 
@@ -57,62 +60,32 @@ def unshare() -> list[str]:
     return ["unshare", *kinds, "--fork", "--mount-proc", "--kill-child=KILL"]
 
 
-class Machine:
-    """One test, running in a machine of its own from the moment this is made."""
-
-    def __init__(self, test: str, scratch: str) -> None:
-        """test: its node id; scratch: a directory on a real file system that will be made, and removed in the end."""
-        self._test, self._scratch = test, scratch
-        os.makedirs(f"{scratch}/qmail")
-        self._reports, self._output = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
-        self._process = subprocess.Popen(
-            [*unshare(), sys.executable, "-P", "-B", os.path.abspath(__file__), scratch, test],
-            cwd=CHECKOUT,
-            env={**os.environ, REPORTS: str(self._reports.fileno())},
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-            pass_fds=[self._reports.fileno()],
-            start_new_session=True,
-        )
-
-    def result(self) -> tuple[list[Any], str]:
-        """Pytest's reports as data, and everything else that was printed, when it has ended."""
-        try:
-            self._process.wait(LONGEST)
-        except subprocess.TimeoutExpired:
-            print(f"{self._test} has not ended in {LONGEST} s", file=sys.stderr)
-        self._process.kill()  # unshare takes the machine with it
-        self._process.wait()
-        self._reports.seek(0)
-        self._output.seek(0)
-        found = [json.loads(line) for line in self._reports.read().splitlines()]
-        return found, self._output.read().decode(errors="replace")
-
-    def end(self) -> None:
-        """Nothing of it is left."""
-        self._process.kill()
-        self._process.wait()
-        self._reports.close()
-        self._output.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
-
-
 # --- inside ---
 
 
-def main(scratch: str, test: str) -> int:
-    """The first process of the new namespaces: prepare, start pytest, bury every orphan until it ends."""
-    prepare(scratch)
-    pytest = subprocess.Popen(
-        [sys.executable, "-P", "-B", "-m", "pytest", "-q", "--basetemp=/var/tmp/inside", test],
-        cwd=CHECKOUT,
-        close_fds=False,
-    )
-    while True:
-        pid, status = os.wait()
-        if pid == pytest.pid:
-            return os.waitstatus_to_exitcode(status)
+def separate() -> int:
+    """Into new namespaces, with a process that is their first one.  Result: its pid; in that process itself 0.
+
+    It is killed when we end, and then the kernel ends every other one.  Errors: OSError.
+    """
+    _leave(KINDS)
+    pid = os.fork()
+    if pid == 0:
+        _libc().prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "")
+    return pid
+
+
+def leave_mounts() -> None:
+    """What this process and its children mount from now on is seen by nobody else.  Errors: OSError."""
+    _leave(CLONE_NEWNS)
+
+
+def _leave(kinds: int) -> None:
+    if _libc().unshare(kinds) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    mount("none", "/", "", MS_REC | MS_PRIVATE, "")
 
 
 def prepare(scratch: str) -> None:
@@ -121,7 +94,7 @@ def prepare(scratch: str) -> None:
     os.umask(0o022)
     with contextlib.ExitStack() as held:
         kept = {path: hold(held, path) for path in (CHECKOUT, sys.prefix, sys.base_prefix)}
-        home = hold(held, f"{scratch}/qmail")
+        home, ground = hold(held, f"{scratch}/qmail"), hold(held, os.path.dirname(scratch))
         make_etc(scratch)
         make_dev(scratch)
         for path, mode in (("/tmp", 0o1777), ("/run", 0o755), ("/home", 0o755), ("/var", 0o755)):
@@ -131,6 +104,9 @@ def prepare(scratch: str) -> None:
         os.chmod("/var/tmp", 0o1777)
         os.symlink("/run", "/var/run")
         bind(home, "/var/qmail")
+        os.mkdir(GROUND)
+        bind(ground, GROUND)
+        os.symlink(f"{GROUND}/{os.path.basename(scratch)}", SCRATCH)
         for path, way in kept.items():
             if not os.path.exists(path):  # what we need lies below something that is covered now
                 os.makedirs(path)
@@ -232,7 +208,3 @@ def strangers() -> Iterator[str]:
     """What a test left in the machine that it should not have: files in /tmp."""
     for name in os.listdir("/tmp"):
         yield f"/tmp/{name}"
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -101,6 +101,18 @@ def smtp_sink(folder: str, address: str, port: int = 25, *options: str) -> Itera
         yield Sink(folder)
 
 
+def make_spool(path: str) -> None:
+    """Postfix's queue, as its own set-up makes it."""
+    os.makedirs(f"{path}/pid")
+    for name in ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved"):
+        os.makedirs(f"{path}/{name}", mode=0o700)
+        shutil.chown(f"{path}/{name}", "postfix")
+    for name, mode in (("maildrop", 0o1730), ("public", 0o2710)):
+        os.makedirs(f"{path}/{name}")
+        shutil.chown(f"{path}/{name}", "postfix", "postdrop")
+        os.chmod(f"{path}/{name}", mode)
+
+
 class Syslog:
     """The machine's /dev/log, heard by the test."""
 

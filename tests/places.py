@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests import ready
 from tests.logs import Log
 from tests.support import (
     DOMAIN,
@@ -21,7 +22,6 @@ from tests.support import (
     PATH,
     give,
     is_running,
-    make_home,
     run_setup,
     wait_for,
     wait_for_exit,
@@ -244,11 +244,9 @@ class Room:
 def embedded(home: str, extra: Mapping[str, str]) -> Place:
     """A home of an ordinary user: ours, or nobody's if we are root."""
     uid, gid = (NOBODY, NOBODY) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
-    make_home(home, uid)
+    ready.installed(home, uid)
     place = Place(home, name_of(uid), uid, gid, f"{home}/home", extra)
-    make_maildir(f"{home}/home/Maildir")
     if os.geteuid() == 0:
-        give(home, uid, gid)
         write(place._log_path, "")
         os.chown(place._log_path, uid, gid)
     return place
@@ -256,7 +254,7 @@ def embedded(home: str, extra: Mapping[str, str]) -> Place:
 
 def classic(extra: Mapping[str, str]) -> Place:
     """/var/qmail as `make setup` makes it, and a user joe with a Maildir, in a machine of its own."""
-    run_setup("--home", CLASSIC_HOME)
+    ready.classic(CLASSIC_HOME, lambda: run_setup("--home", CLASSIC_HOME))
     subprocess.run([f"{CLASSIC_HOME}/bin/config-fast", DOMAIN], check=True, stdout=subprocess.DEVNULL)
     uid = add_user(USER, groups=("club",))
     place = Place(CLASSIC_HOME, USER, uid, uid, f"/home/{USER}", extra)

@@ -38,6 +38,14 @@ def new_home(folder: object) -> str:
     return bare_home(f"{folder}/home")
 
 
+def emptied(home: str) -> str:
+    """The same home with an empty queue, whatever was in it.  Result: its path."""
+    for folder in ("pid", "intd", "todo", *(f"mess/{number}" for number in range(23))):
+        for name in os.listdir(f"{home}/queue/{folder}"):
+            os.unlink(f"{home}/queue/{folder}/{name}")
+    return home
+
+
 class Door:
     """A running door.  log: the file its descriptor 2 goes to."""
 

@@ -15,7 +15,8 @@ from qmailpy.disk.queue.entering import Entering, Names, pull_trigger
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.wire import delivery
 from qmailpy.wire.delivery import Command, CommandReader, Report
-from qmailpy.wire.envelope import Envelope, encode_todo
+from qmailpy.wire.envelope import encode_todo
+from qmailpy.wire.parameters import Parameters
 from tests.logs import Log
 from tests.support import PATH, PATIENCE, read, wait_for
 
@@ -50,14 +51,15 @@ class Store:
         *,
         pull: bool = True,
         uid: int = 77,
+        parameters: Parameters | None = None,
     ) -> int:
         """Accept a message, as the door does.  Result: its number."""
         before = os.umask(0o033)
         try:
             entering = Entering(self.paths, self._names, os.geteuid())
             entering.begin(b"Received: (qmail 1 invoked by uid 77); 21 Nov 2026 02:27:41 -0000\n" + text)
-            records = Envelope(sender, recipients).encode()[:-1]
-            entering.commit(encode_todo(uid, 4711, records))
+            content = (parameters or Parameters()).envelope(sender, recipients)
+            entering.commit(encode_todo(uid, 4711, content[:-1]))
         finally:
             os.umask(before)
         if pull:

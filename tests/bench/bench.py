@@ -1,9 +1,10 @@
 """How fast mail goes through, on this machine now: bench.py [MESSAGES]; `make bench` runs it.
 
 Three ways into one embedded home: sendmail executed for each message, the door alone from clients that stay, and the
-whole system to a Maildir. CPU is counted of each of our processes and of their children, user and system time, and of
-the whole machine while it ran (what the kernel does for us is in it, and so is every neighbour). Beside them stands the
-budget of DESIGN 6, which was measured on another machine: compare ratios, never single figures.
+whole system to a Maildir. Then our sendmail beside those of Postfix and dma (tests/bench/sendmails). CPU is counted of
+each of our processes and of their children, user and system time, and of the whole machine while it ran (what the
+kernel does for us is in it, and so is every neighbour). Beside them stands the budget of DESIGN 6, measured elsewhere:
+compare ratios, never single figures.
 
 BENCH_DIR=/somewhere: work on that file system, instead of the one that tests/bench/ground chooses.
 """
@@ -21,7 +22,7 @@ from contextlib import closing, contextmanager
 
 from qmailpy.disk.home import Home
 from qmailpy.skeletons.submit import Submission
-from tests.bench import ground
+from tests.bench import ground, sendmails
 from tests.places import Place, embedded, identity, members, name_of
 from tests.support import CHECKOUT, NOBODY, give, wait_for, wait_for_exit
 
@@ -52,15 +53,16 @@ def main(count: int) -> int:
     os.chmod(scratch, 0o755)
     try:
         if ground.can_be_private():
-            return ground.go_private([__file__, str(count), "private", scratch])
+            return ground.go_private([__file__, str(count), "private", scratch, sendmails.fetch_dma(scratch)])
         return at(scratch, count)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def private(scratch: str, count: int) -> int:
-    """In namespaces of our own."""
+def private(scratch: str, count: int, dma_trouble: str = "") -> int:
+    """In namespaces of our own.  dma_trouble: why there is no dma."""
     folder = ground.prepare(scratch)
+    sendmails.prepare(scratch, folder, dma_trouble)
     ground.listen_as_syslogd(log_of(folder))
     os.environ[LOGGED] = "yes"
     return at(folder, count)
@@ -72,7 +74,9 @@ def at(folder: str, count: int) -> int:
         print("warning: ext4 without a journal: making files takes long here, and that is what you will see\n")
     embedded(f"{folder}/home", {})
     if os.geteuid() == 0:
-        give(folder, NOBODY, NOBODY)
+        os.chown(folder, NOBODY, NOBODY)
+        for name in ("home", "home.log"):  # what stands beside them is Postfix's and dma's
+            give(f"{folder}/{name}", NOBODY, NOBODY)
     library = os.path.realpath(f"{folder}/home/lib/current")
     done = subprocess.run(
         [sys.executable, "-P", "-B", __file__, str(count), "inside", folder],
@@ -96,7 +100,23 @@ def inside(folder: str, count: int) -> int:
         ):
             messages = max(1, count // share)
             show(name, budget, run(place, messages), messages)
+        beside_others(place, folder)
     return 0
+
+
+def beside_others(place: Place, folder: str) -> None:
+    """Our sendmail in turns with Postfix's and dma's; nobody delivers."""
+    for name in ("concurrencylocal", "concurrencyremote"):
+        place.control(name, "0\n")
+    with running(place):
+        found = sendmails.contenders(folder, place.program("sendmail"))
+
+        def work() -> None:
+            sendmails.compare(found, BODY, place.environment)
+
+        cost = measured(place, work)
+    each = cost.ours * 1000 / (sendmails.TURNS + 1)
+    print(f"  and of our daemons, CPU{each:8.2f} a message\n", flush=True)
 
 
 def show(name: str, budget: str, cost: Cost, count: int) -> None:
@@ -240,5 +260,5 @@ def own_time() -> float:
 
 if __name__ == "__main__":
     COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-    WAYS = {"private": private, "inside": inside}
-    sys.exit(WAYS[sys.argv[2]](sys.argv[3], COUNT) if len(sys.argv) > 2 else main(COUNT))
+    WAYS: dict[str, Callable[..., int]] = {"private": private, "inside": inside}
+    sys.exit(WAYS[sys.argv[2]](sys.argv[3], COUNT, *sys.argv[4:]) if len(sys.argv) > 2 else main(COUNT))

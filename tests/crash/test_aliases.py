@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.local_support import DTLINE, MESSAGE, Joe, joe_in
-from tests.support import RecordingQueue, bare_home, give, write
+from tests.ready import installed
+from tests.support import RecordingQueue, write
 
 CALLS = "openat,newfstatat,fstat,lseek,pread64,read,write,fsync,close,link,linkat,unlink,dup2,execve,setitimer"
 CALLS += ",pipe2,?fork,?vfork,clone,?clone3,wait4,poll"
@@ -23,11 +24,11 @@ MAIL = RPLINE + DTLINE + MESSAGE
 
 
 class Ground:
-    """An embedded home, a user, a queue that records."""
+    """A user, an embedded home of his, a queue that records."""
 
     def __init__(self, folder: str) -> None:
         self.joe: Joe = joe_in(folder)
-        self.home = bare_home(f"{folder}/home")
+        self.home = installed(f"{folder}/home", self.joe.uid)
         self.queue = RecordingQueue(f"{folder}/queued")
         self.joe.maildir()
         write(f"{self.home}/alias/aliases", f"joe: {self.joe.home}/Maildir/, ann@far.example, bob@far.example\n")
@@ -36,7 +37,7 @@ class Ground:
         self.joe.put(".forward", f"{self.joe.home}/Maildir/\nann@far.example, bob@far.example\n")
         os.mkdir(f"{folder}/traces")
         if os.getuid() == 0:
-            give(self.home, self.joe.uid, self.joe.gid)
+            self.joe.own(f"{self.home}/alias/aliases")
             self.joe.own(f"{folder}/traces")
         self.environment = {
             **self.joe.environment,
@@ -61,14 +62,19 @@ class Ground:
             if name != "queue":
                 os.unlink(f"{self.queue.folder}/{name}")
 
-    def run(self, words: list[str], inject: str = "") -> tuple[int, list[str]]:
-        """Exit code, and the trace."""
+    def trace(self, words: list[str], inject: str = "") -> tuple[int, list[str]]:
+        """Run it under strace.  Result: exit code, and the trace."""
         path = f"{self.joe.folder}/traces/trace"
         options = ["-qq", "-o", path, "-e", f"trace={CALLS}", *(["-e", f"inject={inject}"] if inject else [])]
+        code = self.run(words, "strace", *options)
+        return code, Path(path).read_text(errors="replace").splitlines()
+
+    def run(self, words: list[str], *before: str) -> int:
+        """Exit code."""
         message = write(f"{self.joe.folder}/message", MESSAGE)
         with open(message, "rb") as file:
             done = subprocess.run(
-                ["strace", *options, f"{self.home}/bin/{words[0]}", *words[1:]],
+                [*before, f"{self.home}/bin/{words[0]}", *words[1:]],
                 stdin=file,
                 capture_output=True,
                 check=False,
@@ -77,7 +83,7 @@ class Ground:
                 env=self.environment,
                 **self.joe.identity,
             )
-        return done.returncode, Path(path).read_text(errors="replace").splitlines()
+        return done.returncode
 
     def mails(self) -> list[bytes]:
         return [self.joe.file(f"Maildir/new/{name}") for name in os.listdir(f"{self.joe.home}/Maildir/new")]
@@ -111,7 +117,7 @@ def places(trace: list[str], marker: str) -> list[tuple[str, int, str]]:
     [(["qmail-aliases"], '/alias/aliases"', 0), (["qmail-dotforward", ".forward"], 'openat(AT_FDCWD, ".forward"', 99)],
 )
 def test_killed_anywhere_nothing_is_lost(ground: Ground, words: list[str], marker: str, success: int) -> None:
-    code, trace = ground.run(words)
+    code, trace = ground.trace(words)
     assert code == success, trace
     forward = ground.forwards()
     assert forward == [(DTLINE + MESSAGE, b"Fa@b.org\0Tann@far.example\0Tbob@far.example\0\0")]
@@ -121,14 +127,13 @@ def test_killed_anywhere_nothing_is_lost(ground: Ground, words: list[str], marke
     states = set()
     for name, number, line in calls:
         ground.fresh()
-        code, _ = ground.run(words, f"{name}:signal=KILL:when={number}")
+        code, _ = ground.trace(words, f"{name}:signal=KILL:when={number}")
         assert code in (-9, 137), line
         state = len(ground.mails()), bool(ground.forwards())
         states.add(state)
         assert set(ground.mails()) <= {MAIL}, f"killed before {line}"
         assert state != (0, True), f"forwarded before the file was there: {line}"
-        code, _ = ground.run(words)  # as qmail-send does: the killed one was a deferral
-        assert code == success
+        assert ground.run(words) == success  # as qmail-send does: the killed one was a deferral
         assert ground.mails() == [MAIL] * (state[0] + 1), f"killed before {line}"
         assert forward[0] in ground.forwards(), f"killed before {line}"
     assert {(0, False), (1, False)} <= states
@@ -138,10 +143,10 @@ def test_killed_anywhere_nothing_is_lost(ground: Ground, words: list[str], marke
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
 def test_whatever_fails_success_means_all_of_it(ground: Ground, error: str) -> None:
     words = ["qmail-aliases"]
-    _, trace = ground.run(words)
+    _, trace = ground.trace(words)
     for name, number, line in places(trace, '/alias/aliases"'):
         ground.fresh()
-        code, _ = ground.run(words, f"{name}:error={error}:when={number}")
+        code, _ = ground.trace(words, f"{name}:error={error}:when={number}")
         assert code in (0, 111), f"{error} from {line}"
         if code == 0:
             assert ground.mails() == [MAIL], f"{error} from {line}"

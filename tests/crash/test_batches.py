@@ -15,7 +15,7 @@ import pytest
 
 from tests.crash import disk_model
 from tests.crash.test_entering import CALLS, DRIVER, collect
-from tests.queue_support import INTERPRETER, LIBRARY, litter, new_home, queued
+from tests.queue_support import INTERPRETER, LIBRARY, emptied, litter, new_home, queued
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 
@@ -85,8 +85,7 @@ def test_killed_before_every_system_call(home: str, tmp_path: object) -> None:
     assert len(calls) > 20 * COUNT - COUNT
     queued_at_death, missed = set(), 0
     for call, number in calls:
-        shutil.rmtree(home)
-        new_home(tmp_path)
+        emptied(home)
         said = enter(home, "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
         missed += len(said) == COUNT
         queued_at_death.add(sum(check(home, said).values()))
@@ -157,8 +156,7 @@ def test_a_call_that_fails_is_told_to_exactly_those_whose_it_was(home: str, tmp_
     trace(home, f"{tmp_path}/log")
     codes, missed = set(), 0
     for name, number in kinds(f"{tmp_path}/log"):
-        shutil.rmtree(home)
-        new_home(tmp_path)
+        emptied(home)
         said = trace(home, f"{tmp_path}/failed", "-e", f"inject={name}:error={errno}:when={number}")
         affected, code, call = failure(f"{tmp_path}/failed")
         missed += not call

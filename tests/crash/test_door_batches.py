@@ -25,6 +25,7 @@ from tests.queue_support import (
     answer,
     call,
     check_legal,
+    emptied,
     litter,
     new_home,
     one_message,
@@ -169,8 +170,7 @@ def test_killed_before_every_system_call_of_a_batch_the_next_door_has_it(home: s
     assert len(places) > 22 * COUNT
     counts = set()
     for index, name, number in places:
-        shutil.rmtree(home)
-        new_home(tmp_path)
+        emptied(home)
         with lab(home) as one:
             options = ("-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={number}")
             one.watch(one.threads[index], *options)

@@ -15,7 +15,7 @@ from qmailpy.disk.home import Home
 from qmailpy.disk.queue import cleaning
 from qmailpy.disk.queue.paths import Paths
 from tests.crash import disk_model
-from tests.queue_support import INTERPRETER, LIBRARY, is_empty, litter, new_home, queued
+from tests.queue_support import INTERPRETER, LIBRARY, emptied, is_empty, litter, new_home, queued
 from tests.support import write
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
@@ -76,8 +76,7 @@ def test_killed_before_every_system_call(home: str, tmp_path: object) -> None:
     calls = [text.partition("(")[0] for text in trace(home, f"{tmp_path}/log") if not text.startswith("---")]
     states: list[str] = []
     for index, call in enumerate(calls):
-        shutil.rmtree(home)
-        new_home(tmp_path)
+        emptied(home)
         number = calls[:index].count(call) + 1  # strace counts each kind for itself
         said = enter(home, "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
         assert said == b"", "it was killed before it could say so"

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.local_support import DTLINE, MESSAGE, Done, Joe, joe_in
+from tests.ready import installed
 from tests.support import write
 
 CALLS = (
@@ -53,6 +54,7 @@ def joe(tmp_path: Path) -> Joe:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     joe = joe_in(str(tmp_path))
+    joe.program = f"{installed(f'{tmp_path}/qmail', joe.uid)}/bin/qmail-local"
     os.mkdir(f"{tmp_path}/traces")
     joe.own(f"{tmp_path}/traces")
     return joe

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import CHECKOUT, PATH, read, write
+from tests.ready import installed
+from tests.support import NOBODY, PATH, read, write
 
 CALLS = (
     "openat,newfstatat,fstat,lseek,read,pread64,write,fsync,close,unlink,rename,mkdir,rmdir,flock,fcntl,ftruncate,"
@@ -26,10 +27,11 @@ LETTERS = [b"Return-Path: <%c@b>\nSubject: %c\n\nFrom %c\n" % (byte, byte, byte)
 
 
 class Boxes:
-    """A Maildir and an mbox, made anew for each run."""
+    """A Maildir and an mbox, made anew for each run, and a home with the programs."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        self.programs = f"{installed(f'{folder}/home', os.geteuid() or NOBODY)}/bin"
         self.maildir, self.mbox = f"{folder}/boxes/Maildir", f"{folder}/boxes/mbox"
         self.seen: list[bytes] = []
         self.environment = {
@@ -57,7 +59,7 @@ class Boxes:
         trace = f"{self.folder}/trace"
         options = ["-qq", "-y", "-o", trace, "-e", f"trace={CALLS}", *(["-e", f"inject={inject}"] if inject else [])]
         done = subprocess.run(
-            ["strace", *options, f"{CHECKOUT}/bin/{program}"],
+            ["strace", *options, f"{self.programs}/{program}"],
             env=self.environment,
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -72,7 +74,7 @@ class Boxes:
         if os.path.exists(f"{self.mbox}.lock"):
             os.utime(f"{self.mbox}.lock", (WHEN, WHEN))
         done = subprocess.run(
-            [f"{CHECKOUT}/bin/{program}"], env=self.environment, cwd="/", capture_output=True, check=False, timeout=60
+            [f"{self.programs}/{program}"], env=self.environment, cwd="/", capture_output=True, check=False, timeout=60
         )
         assert (done.returncode, done.stderr) == (0, b"")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from qmailpy.wire.parameters import Parameters, RecipientParameters
 from tests.send_support import SENDER, PlayedSpawner, Sender, Store
 from tests.support import PATIENCE, RecordingQueue, bare_home, read, wait_for
 
@@ -26,6 +27,7 @@ SCENARIOS = {
     "straight": [b"ok@mx.example.org"],
     "straight_failure": [b"no@there.example"],
     "straight_deferral": [b"later@mx.example.org"],
+    "silence": [b"never@there.example"],  # refused, and its sender does not want to hear of it
     "both_channels": [b"ok@mx.example.org", b"no@mx.example.org", b"later@there.example", b"ok@there.example"],
 }
 
@@ -38,11 +40,11 @@ class Ledger:
         self.delivered: Counter[bytes] = Counter()
 
     def answer(self, spawner: PlayedSpawner) -> None:
-        """One command: ok@ is delivered, no@ is refused, later@ is delivered at its second attempt."""
+        """One command: ok@ is delivered, no@ and never@ are refused, later@ is delivered at its second attempt."""
         command = spawner.command()
         recipient = command.recipient
         self.tried[recipient] += 1
-        if recipient.startswith(b"no@"):
+        if recipient.startswith((b"no@", b"never@")):
             letter, text = b"D", b"no mailbox\n"
         elif recipient.startswith(b"later@") and self.tried[recipient] == 1:
             letter, text = b"Z", b"later\n"
@@ -68,23 +70,25 @@ def serve(sender: Sender, store: Store, ledger: Ledger) -> bool:
         except AssertionError:  # the pipe is closed
             sender.wait()
             return False
-        if asked or not sender.lines():
+        if asked:
+            continue
+        if not sender.lines():
+            wait_for_commands(sender)
             continue
         left = {name.partition("/")[0] for name in store.files()}
         if not left & {"todo", "info", "local", "remote", "bounce"}:
             return True
         sender.signal(signal.SIGALRM)
-        select.select([sender.local.commands, sender.remote.commands], [], [], 0.02)
+        wait_for_commands(sender)
     raise AssertionError(f"the queue does not become empty: {store.files()}\n{sender.log.text()}")
 
 
 def crash_and_recover(folder: str, recipients: list[bytes], call: str, kill_at: int, times: int) -> int:
     """One message, so many crashes at the so-manieth such call, then a whole run.  Result: how many crashes."""
-    os.mkdir(folder)
-    home = bare_home(f"{folder}/home")
+    home = home_in(folder)
     store, ledger = Store(home), Ledger()
     bounces = RecordingQueue(f"{folder}/bounces")
-    number = store.put(recipients, pull=False)
+    number = store.put(recipients, pull=False, parameters=wishes(recipients))
     crashes = 0
     strace = shutil.which("strace") or ""
     for _ in range(times):
@@ -108,6 +112,24 @@ def crash_and_recover(folder: str, recipients: list[bytes], call: str, kill_at: 
     return crashes
 
 
+def wishes(recipients: list[bytes]) -> Parameters:
+    """Never@ wants no bounce."""
+    never = RecipientParameters.parse(b"NOTIFY=NEVER")
+    return Parameters(None, [never if each.startswith(b"never@") else None for each in recipients])
+
+
+def home_in(folder: str) -> str:
+    """A home; where there is one, without the litter and the bounces of whatever was tried in it.  Result: its path."""
+    home = f"{folder}/home"
+    if not os.path.isdir(home):
+        return bare_home(home)
+    shutil.rmtree(f"{folder}/bounces")
+    os.unlink(f"{home}.log")
+    for name in Store(home).files():
+        os.unlink(f"{home}/queue/{name}")
+    return home
+
+
 def check_states(store: Store, number: int) -> None:
     """Only the states of spec/02 2 exist, whenever it dies."""
     state = store.state(number)
@@ -120,7 +142,9 @@ def check_states(store: Store, number: int) -> None:
 def check_ledger(ledger: Ledger, bounces: RecordingQueue, recipients: list[bytes], crashes: int) -> None:
     failed = [recipient for recipient in recipients if recipient.startswith(b"no@")]
     for recipient in recipients:
-        if recipient not in failed:
+        if recipient.startswith(b"never@"):
+            assert ledger.tried[recipient] <= 1 + crashes
+        elif recipient not in failed:
             assert 1 <= ledger.delivered[recipient] <= 1 + crashes, ledger.delivered
     found = bounces.messages
     assert all(envelope == b"F\0T%s\0\0" % SENDER for _, envelope in found)
@@ -134,9 +158,8 @@ def check_ledger(ledger: Ledger, bounces: RecordingQueue, recipients: list[bytes
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_kill_at_any_call_loses_nothing(tmp_path: Path, scenario: str, call: str) -> None:
     for kill_at in range(1, 100):
-        if not crash_and_recover(f"{tmp_path}/{kill_at}", SCENARIOS[scenario], call, kill_at, 1):
+        if not crash_and_recover(str(tmp_path), SCENARIOS[scenario], call, kill_at, 1):
             break
-        shutil.rmtree(f"{tmp_path}/{kill_at}")
     else:
         raise AssertionError("it never came to its end")
     assert kill_at > 1 or (scenario, call) not in ALWAYS, "nothing was killed"
@@ -148,8 +171,7 @@ ALWAYS = {(scenario, "write") for scenario in SCENARIOS} | {("both_channels", ca
 @pytest.mark.parametrize("call", CALLS)
 def test_crashes_during_the_recovery_lose_nothing(tmp_path: Path, call: str) -> None:
     for kill_at in range(1, 12, 2):
-        crash_and_recover(f"{tmp_path}/{kill_at}", SCENARIOS["both_channels"], call, kill_at, 3)
-        shutil.rmtree(f"{tmp_path}/{kill_at}")
+        crash_and_recover(str(tmp_path), SCENARIOS["both_channels"], call, kill_at, 3)
 
 
 @pytest.mark.parametrize(("call", "count"), [("unlink", 14), ("utimensat", 2), ("pwrite64", 3), ("fsync", 10)])
@@ -158,10 +180,9 @@ def test_a_failure_of_any_call_delays_and_loses_nothing(tmp_path: Path, call: st
     """What failed is tried again after a while; here after a restart, which comes to the same."""
     said = 0
     for fail_at in range(1, count):
-        folder = f"{tmp_path}/{fail_at}"
-        home = bare_home(f"{folder}/home")
+        home = home_in(str(tmp_path))
         store, ledger = Store(home), Ledger()
-        bounces = RecordingQueue(f"{folder}/bounces")
+        bounces = RecordingQueue(f"{tmp_path}/bounces")
         store.put(SCENARIOS["both_channels"], pull=False)
         inject = f"inject={call}:error={error}:when={fail_at}"
         wrapper = (shutil.which("strace") or "", "-D", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
@@ -174,7 +195,6 @@ def test_a_failure_of_any_call_delays_and_loses_nothing(tmp_path: Path, call: st
             assert serve(sender, store, ledger), sender.log.text()
             assert sender.term() == 0
         check_ledger(ledger, bounces, SCENARIOS["both_channels"], 1)
-        shutil.rmtree(folder)
     assert said, "nothing failed"
 
 
@@ -219,9 +239,15 @@ def serve_for(sender: Sender, store: Store, ledger: Ledger) -> None:
             ledger.answer(spawner)
         if asked or not sender.lines():
             quiet = 0
+            wait_for_commands(sender, 0 if asked else 0.02)
             continue
         quiet += 1
         if not store.files():
             return
         sender.signal(signal.SIGALRM)
-        select.select([sender.local.commands, sender.remote.commands], [], [], 0.03)
+        wait_for_commands(sender, 0.03)
+
+
+def wait_for_commands(sender: Sender, seconds: float = 0.02) -> None:
+    """Until qmail-send wants something, or for a moment."""
+    select.select([sender.local.commands, sender.remote.commands], [], [], seconds)

@@ -81,7 +81,7 @@ def test_what_a_killed_door_left_in_its_directory_hinders_nobody(home: str) -> N
     assert os.path.exists(f"{home}/door/socket")
     with open_door(home):
         assert queue(home)[0] == 0
-    assert sorted(os.listdir(f"{home}/door")) == ["lock"]
+    assert sorted(os.listdir(f"{home}/door")) == ["lock", "send"]
 
 
 def test_the_end_of_its_descriptor_0_ends_it(home: str) -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from qmailpy.skeletons import default_delivery
+from qmailpy.skeletons.explained_home import USUAL_WORDS
 from tests.local_support import Joe, joe_in
+from tests.places import embedded
 from tests.support import DOMAIN, bare_home, give, write
 
 DEFAULT = "./Maildir/"
@@ -175,8 +178,111 @@ def test_aliases_and_forward_files_are_followed(explained: Explained) -> None:
 
 
 def test_without_the_default_delivery_it_says_so(explained: Explained) -> None:
-    lines = explained.text(explained.user, code=111)
-    assert lines[-1].strip() == "unknown: the default delivery is what qmail-start was given: tell it with -d"
+    lines = explained.text(explained.user)
+    assert lines[-1].strip() == "default: " + USUAL_WORDS.decode()
+
+
+ROUTED: list[tuple[str, str, list[str], int]] = [
+    # control/smtproutes, control/senderroutes, what is said for x@there.example from joe@isp.example, exit code
+    ("", "", ["remote: there.example"], 0),
+    (
+        "other.example:no\n:r.example:587 tls=verify auth=isp\n",
+        "",
+        [
+            "route: control/smtproutes line 2: :r.example:587 tls=verify auth=isp",
+            "route: by the relay r.example, port 587, by TLS, to a server that has proven its name, with the login isp",
+            "remote: there.example",
+        ],
+        0,
+    ),
+    (
+        ":relay.example\n",
+        "# mine\nJoe@isp.example:[2001:db8::1]:465 tls=implicit verify=no\n",
+        [
+            "route: control/senderroutes line 2: Joe@isp.example:[2001:db8::1]:465 tls=implicit verify=no",
+            "route: by the relay [2001:db8::1], port 465, by TLS from the first byte, whoever the server is",
+            "remote: there.example",
+        ],
+        0,
+    ),
+    (
+        ".example:\n:relay.example\n",
+        "",
+        [
+            "route: control/smtproutes line 1: .example:",
+            "route: by MX, port 25, by TLS if it is offered",
+            "remote: there.example",
+        ],
+        0,
+    ),
+    (
+        "there.example:error:gone in 2020\n",
+        "",
+        ["route: control/smtproutes line 1: there.example:error:gone in 2020", "bounces: gone in 2020"],
+        100,
+    ),
+    (
+        "there.example:relay tls=verify\n",
+        "",
+        [
+            "route: control/smtproutes line 1: there.example:relay tls=verify",
+            "waits: this route cannot be used, and mail waits: options need a port before them, as in relay:25 tls=may",
+        ],
+        111,
+    ),
+]
+
+
+@pytest.mark.parametrize(("by_host", "by_sender", "said", "code"), ROUTED)
+def test_it_says_which_route_decides_and_what_it_means(
+    explained: Explained, by_host: str, by_sender: str, said: list[str], code: int
+) -> None:
+    explained.put("control/smtproutes", by_host)
+    explained.put("control/senderroutes", by_sender)
+    lines = explained.text("-f", "joe@isp.example", "x@there.example", code=code)
+    assert [line.strip() for line in lines[1:]] == said
+
+
+def test_where_there_is_no_queue_it_says_so(explained: Explained) -> None:
+    explained.put("control/direct", "")
+    lines = explained.text("x@there.example")
+    told = "note: control/direct is there: mail leaves at once by qmail-direct, or fails; there is no queue"
+    assert [line.strip() for line in lines[1:]] == [told, "remote: there.example"]
+    lines = explained.text(explained.user, code=100)
+    assert lines[-1].strip() == "bounces: nothing is delivered on this machine (control/direct)"
+
+
+def test_the_default_delivery_of_the_running_system_is_found(tmp_path: Path) -> None:
+    os.chmod(tmp_path, 0o711)
+    place = embedded(f"{tmp_path}/home", {})
+    try:
+        for default in ("./Box/", "|dot-forward .forward\n./Mailbox"):
+            place.start(default)
+            done = place.run("qmail-explain", place.user)
+            assert done.code == 0
+            ends = [line.strip() for line in done.output.decode().splitlines() if "delivers:" in line]
+            assert ends == ["delivers: maildir ./Box/" if default == "./Box/" else "delivers: mbox ./Mailbox"]
+            assert place.run("sendmail", "-bv", place.user).code == 0
+            place.stop()
+        assert place.run("sendmail", "-bv", place.user).code == 0
+    finally:
+        place.close()
+
+
+TITLES = [
+    (b"qmail-lspawn ./Maildir/", b"./Maildir/"),
+    (b"qmail-lspawn |a b\n./Mailbox\0\0\0", b"|a b\n./Mailbox"),
+    (b"qmail-lspawn\0./Maildir/\0", b"./Maildir/"),
+    (b"/usr/bin/python3\0-IS\0/var/qmail/bin/qmail-lspawn\0./Mailbox\0wide\0", b"./Mailbox"),
+    (b"qmail-lspawn", b""),
+    (b"", b""),
+    (b"sh\0-c\0x\0", b""),
+]
+
+
+@pytest.mark.parametrize(("shown", "default"), TITLES)
+def test_the_default_delivery_in_what_a_process_shows(shown: bytes, default: bytes) -> None:
+    assert default_delivery._default(shown.rstrip(b"\0").split(b"\0")) == default
 
 
 def test_hostile_bytes_stay_on_their_line(explained: Explained) -> None:

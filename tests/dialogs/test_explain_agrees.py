@@ -18,9 +18,11 @@ import pytest
 from qmailpy.disk import cdb
 from qmailpy.disk.home import Home
 from qmailpy.rules import rewrite, users
+from qmailpy.rules.existing import KNOWN, REFUSED, UNKNOWN
 from qmailpy.skeletons import domains
 from qmailpy.wire.delivery import LOCAL
 from tests.places import identity
+from tests.policy_support import existing
 from tests.spawn_support import Spawner, new_home, queued
 from tests.support import DOMAIN, PATH, RecordingQueue, give, read, write
 
@@ -159,6 +161,9 @@ class Ground:
         if os.getuid() == 0:
             give(f"{self.home}/queue", self.spawner.uid, os.stat(f"{self.home}/queue").st_gid)
         self.slot = 0
+        asked = [os.fsencode(address.replace("USER", self.user)) for address in ADDRESSES]
+        answers = existing(self.home, asked, self.spawner.uid, os.stat(f"{self.home}/queue").st_gid)
+        self.existing = dict(zip(asked, answers, strict=True))
 
     def explain(self, address: str) -> list[dict[str, str | int]]:
         done = subprocess.run(
@@ -264,6 +269,12 @@ def test_what_is_explained_is_what_is_done(ground: Ground, address: str) -> None
     if channel != LOCAL:
         return
     letter, text = ground.deliver(key)
+    answer = ground.existing[os.fsencode(address)]
+    if answer[:1] in (UNKNOWN, REFUSED):  # a server refuses only what delivery refuses
+        assert letter == b"D"
+    elif letter == b"D":  # and all of it that it can know
+        assert answer == KNOWN
+        assert b"no mailbox here by that name" not in text
     assert b"internal error" not in text
     assert (letter, ground.effects()) == foretold(steps), (steps, text)
     reasons = [os.fsencode(str(step["text"])) for step in steps if step["kind"] in ("bounces", "waits")]

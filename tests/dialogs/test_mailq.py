@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from qmailpy.skeletons import mail_list
 from qmailpy.wire import door as wire
 from tests.inject_support import run
 from tests.queue_support import answer, call, new_home, open_door, queue, queued
-from tests.support import write
+from tests.send_support import Sender, Store
+from tests.support import wait_for, write
 
 LIST = wire.greeting(wire.LIST)
 
@@ -78,6 +80,20 @@ def test_other_peoples_messages_and_half_ones_are_not_told(tmp_path: Path) -> No
         assert text_of(told(home)) == b""
 
 
+def test_bpc_only_counts(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    with open_door(home):
+        for name, words in (("mailq", ["-bpc"]), ("sendmail", ["-bpc"])):
+            assert run(home, name, *words).out == b"0\n"
+        assert queue(home, envelope=b"Fa@b.c\0Tx  #7@y.z\0Tx@y.z\0\0")[0] == 0
+        assert queue(home)[0] == 0
+        for name, words in (("mailq", ["-bpc"]), ("sendmail", ["-bpc"])):
+            assert run(home, name, *words).out == b"2\n"
+        assert (
+            mail_list.count(text_of(told(home)) + b"1 Jan 2026 00:00:00 GMT  #9  10  in delivery\nand more: x\n") == 3
+        )
+
+
 def test_an_envelope_of_any_size_is_cut_in_the_list(tmp_path: Path) -> None:
     home = new_home(tmp_path)
     with open_door(home):
@@ -96,7 +112,7 @@ def test_one_list_at_a_time_and_then_a_rest(tmp_path: Path) -> None:
             connection.sendall(LIST)
             refused = answer(connection)
         assert refused is not None
-        assert (refused.code, refused.text) == (wire.BUSY, b"other lists are being made")
+        assert (refused.code, refused.text) == (wire.BUSY, b"others are asking about their messages")
         assert queue(home)[0] == 0  # messages are taken all the while
 
 
@@ -107,7 +123,7 @@ def test_who_asks_while_the_door_rests_gets_his_list_soon(tmp_path: Path) -> Non
             assert run(home, "mailq").code == 0
 
 
-@pytest.mark.parametrize("said", [LIST + b"m\0\0\0\1x", LIST + LIST, LIST[:-1] + b"L"])
+@pytest.mark.parametrize("said", [LIST + b"m\0\0\0\1x", LIST + LIST, LIST[:-1] + b"L", LIST[:-1] + b"qqq"])
 def test_a_strange_caller_does_no_harm(tmp_path: Path, said: bytes) -> None:
     home = new_home(tmp_path)
     with open_door(home) as door:
@@ -136,3 +152,38 @@ def test_a_list_left_in_drop_is_no_message(tmp_path: Path) -> None:
     with open_door(home):
         assert queue(home)[0] == 0
         assert len(queued(home)) == 1
+
+
+def asked_again(home: str) -> tuple[int, bytes]:
+    """What the door answers to who wishes that his messages are tried now."""
+    with call(home) as connection:
+        connection.sendall(wire.greeting(wire.FLUSH))
+        said = answer(connection)
+    assert said is not None
+    return said.code, said.text
+
+
+def test_a_wish_to_be_tried_now_is_fulfilled_once_in_ten_seconds(tmp_path: Path) -> None:
+    store = Store(new_home(tmp_path))
+    settings = "from qmailpy.receive.door import telling; telling._REST = 0.0"
+    with Sender(store.home) as sender, open_door(store.home, settings=settings):
+        # two recipients: who has deferred both waits from that moment on
+        assert queue(store.home, envelope=b"Fa@b.c\0Tx@y.z\0Tv@y.z\0\0")[0] == 0
+        for count in (2, 4):
+            for _ in range(2):
+                sender.remote.serve(b"Z", b"later\n")
+            wait_for(lambda: sum(line.startswith("delivery") for line in sender.lines()) == count, "both deferrals")  # noqa: B023
+            if count == 2:
+                assert asked_again(store.home) == (0, b"")
+        assert asked_again(store.home) == (0, b"")
+        assert sender.remote.is_quiet()
+
+
+def test_a_wish_without_qmail_send_is_told_so_and_may_come_again(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    with open_door(home, settings="from qmailpy.receive.door import telling; telling._REST = 0.0"):
+        assert asked_again(home) == (0, b"")  # there is no message to ask about
+    with open_door(home, settings="from qmailpy.receive.door import telling; telling._REST = 0.0"):
+        assert queue(home)[0] == 0
+        for _ in range(2):
+            assert asked_again(home) == (81, b"qmail-send does not run")

@@ -5,70 +5,13 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.direct_support import ME, MESSAGE, ONE, TWO, Host
 from tests.remote_support import NEXT, Gone, Line, Peer, replies
 from tests.smarthost import PASSWORD, USER, Smarthost, smarthost
-from tests.support import NOBODY, PATH, bare_home, free_port, give, write
-
-ME = "host.example.org"
-MESSAGE = b"From: me@host.example.org\nTo: x@there.example\nSubject: direct\n\n.body\n"
-SENDER, ONE, TWO = "me@host.example.org", "one@there.example", "two@elsewhere.example"
-
-
-class Host:
-    """A home without a queue, and what is sent from it."""
-
-    def __init__(self, home: str) -> None:
-        """home: of an ordinary user."""
-        self.home = bare_home(home, me=ME)
-        self.owner = NOBODY if os.geteuid() == 0 else os.geteuid()
-        self.control("direct", "")
-        self.control("aliasfile", f"{home}/aliases")
-        self.message = MESSAGE
-        self.aliases("")
-        self.caller = f"{home}/caller"
-        os.mkdir(self.caller)
-
-    def control(self, name: str, content: str) -> None:
-        write(f"{self.home}/control/{name}", content + "\n")
-
-    def aliases(self, content: str) -> None:
-        write(f"{self.home}/aliases", content)
-
-    def route_to(self, port: int, more: str = "") -> None:
-        self.control("smtproutes", f":127.0.0.1:{port}{more}")
-
-    def run(self, *words: str, **extra: str) -> "subprocess.CompletedProcess[bytes]":
-        if os.geteuid() == 0:
-            give(self.home, self.owner, self.owner)
-        who: dict[str, Any] = {"user": self.owner, "group": self.owner, "extra_groups": []} if os.geteuid() == 0 else {}
-        return subprocess.run(
-            [f"{self.home}/bin/{words[0]}", *words[1:]],
-            input=self.message,
-            capture_output=True,
-            check=False,
-            cwd="/",
-            env={"PATH": PATH, "QMAILHOME": self.home, "HOME": self.caller, "USER": "me", **extra},
-            timeout=60,
-            **who,
-        )
-
-    def send(self, *recipients: str, **extra: str) -> "subprocess.CompletedProcess[bytes]":
-        before = self.files()
-        done = self.run("sendmail", "-f", SENDER, *(recipients or (ONE,)), **extra)
-        assert self.files() == before, "something was written to disk"
-        return done
-
-    def files(self) -> list[tuple[str, int, int]]:
-        found = []
-        for folder, _, names in os.walk(self.home):
-            for name in names:
-                status = os.stat(f"{folder}/{name}")
-                found.append((f"{folder}/{name}", status.st_size, status.st_mtime_ns))
-        return sorted(found)
+from tests.support import PATH, bare_home, free_port, write
 
 
 @pytest.fixture
@@ -159,10 +102,10 @@ def test_the_next_host_is_tried_when_connecting_fails(host: Host) -> None:
 
 @pytest.mark.root
 def test_the_next_host_is_not_tried_after_a_refusal(host: Host) -> None:
-    write("/etc/hosts", "127.0.0.1 relay.example\n::1 relay.example\n")
+    write("/etc/hosts", "127.0.0.1 relay.example\n127.0.0.2 relay.example\n")
     with (
         Peer(replies({"greeting": b"421 busy\r\n"})) as first,
-        socket.create_server(("::1", first.port), family=socket.AF_INET6) as second,
+        socket.create_server(("127.0.0.2", first.port)) as second,
     ):
         second.setblocking(False)
         host.control("smtproutes", f":relay.example:{first.port}")
@@ -296,6 +239,19 @@ def test_options_about_queueing_are_ignored(host: Host, words: tuple[str, ...]) 
     assert (done.returncode, done.stderr, bodies(peer)) == (0, b"", 1)
 
 
+def test_a_home_that_is_not_said_has_no_file_of_logins(host: Host) -> None:
+    host.route_to(free_port(), " tls=encrypt verify=no auth=provider")
+    done = host.send(HOME="")
+    told = f"I can't use the login provider in {host.home}/control/smtpauth: there is no such file."
+    assert told.encode() in done.stderr
+
+
+def test_qmail_queue_leaves_nothing_where_nobody_would_take_it(host: Host) -> None:
+    done = host.send(QMAILQUEUE=f"{host.home}/bin/qmail-queue")
+    assert done.returncode == 1
+    assert b"there is no queue here (control/direct)" in done.stderr
+
+
 def test_there_is_no_queue_to_flush_or_list(host: Host) -> None:
     done = host.run("sendmail", "-q")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
@@ -397,7 +353,9 @@ def test_a_login_that_others_can_read_is_not_used(host: Host, relay: Smarthost) 
     host.route_to(relay.port, " tls=encrypt verify=no auth=provider")
     done = host.send()
     assert done.returncode == 1
-    assert b"others can read" in done.stderr
+    path = f"{host.caller}/.qmail-smtpauth".encode()
+    assert b"I can't use the login provider in " + path + b": others can read" in done.stderr
+    assert b"control/smtpauth" not in done.stderr
     assert PASSWORD.encode() not in done.stderr
     assert relay.logins == []
 
@@ -408,6 +366,7 @@ def test_a_wrong_password_is_never_shown(host: Host, relay: Smarthost) -> None:
     done = host.send()
     assert done.returncode == 1
     assert b"535" in done.stderr
+    assert f"my login in {host.caller}/.qmail-smtpauth was refused.".encode() in done.stderr
     assert b"hunter2" not in done.stderr
 
 

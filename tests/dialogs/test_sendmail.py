@@ -185,12 +185,16 @@ def test_the_other_names_are_programs_of_their_own(home: str, queue: RecordingQu
     assert b"My name is mail.example.com." in done.out
 
 
-def test_wishes_for_notifications_are_warned_of(home: str, queue: RecordingQueue, way: dict[str, str]) -> None:
+def test_wishes_that_a_queue_program_cannot_be_told_are_warned_of(
+    home: str, queue: RecordingQueue, way: dict[str, str]
+) -> None:
     done = send(home, queue, way, "-N", "success", "-Rhdrs", "-i", "joe")
     assert (done.code, done.err.count(b"\n"), len(queue.messages)) == (0, 1, 1)
-    assert done.err.startswith(b"sendmail: warning: -N success -R hdrs is not passed on: ")
+    assert done.err.startswith(b"qmail-inject: warning: NOTIFY=SUCCESS RET=HDRS is not passed on: ")
     done = send(home, queue, way, "-N", "failure", "-R", "full", "-i", "joe")
     assert (done.code, done.err, len(queue.messages)) == (0, b"", 2)
+    for _, envelope in queue.messages:
+        assert envelope == b"Fjoe@mail.example.com\0Tjoe@mail.example.com\0\0"
 
 
 UUCP = [

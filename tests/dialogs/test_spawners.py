@@ -276,9 +276,22 @@ def worker_of(spawner: Spawner) -> int:
     return int(wait_for(lambda: read(path).split(), "the worker")[0])
 
 
+def counting(home: str, beat: float, beats: int) -> str:
+    """Settings: a worker is asked so often (seconds), and may be silent for so many questions once home/counts exists.
+
+    Before that it may take its time: it has yet to load what it needs, on a machine that may be busy.
+    """
+    return (
+        "import os\n"
+        "class Beats:\n"
+        f"    def __le__(self, silent): return silent >= {beats} and os.path.exists({home!r} + '/counts')\n"
+        f"qmail_rspawn.BEAT, qmail_rspawn.BEATS = {beat}, Beats()\n"
+    )
+
+
 def test_a_worker_that_does_not_answer_any_more_is_replaced(spawn: Callable[..., Spawner], home: str) -> None:
     message = queued(home)
-    spawner = spawn(home, "qmail-rspawn", settings="qmail_rspawn.BEAT = 0.2")
+    spawner = spawn(home, "qmail-rspawn", settings=counting(home, 0.2, 3))
     called, go_on = threading.Event(), threading.Event()
 
     def slow(line: Line) -> None:
@@ -292,11 +305,13 @@ def test_a_worker_that_does_not_answer_any_more_is_replaced(spawn: Callable[...,
         assert called.wait(PATIENCE)
         worker = worker_of(spawner)
         os.kill(worker, signal.SIGSTOP)
+        write(f"{home}/counts", "")
         (report,) = spawner.hear(1)
         assert report.letter + report.text == (
             b"Zqmail-remote did not answer any more and was ended. Possible duplicate! (#4.4.2)\n"
         )
         wait_for(lambda: not is_running(worker), "the worker's end")
+        os.unlink(f"{home}/counts")
         go_on.set()
         route_to(home, good)
         spawner.ask(0, b"to@there.example", message)
@@ -306,17 +321,20 @@ def test_a_worker_that_does_not_answer_any_more_is_replaced(spawn: Callable[...,
 
 def test_a_worker_that_only_waits_for_its_peer_is_left_alone(spawn: Callable[..., Spawner], home: str) -> None:
     message = queued(home)
-    spawner = spawn(home, "qmail-rspawn", settings="qmail_rspawn.BEAT, qmail_rspawn.BEATS = 0.05, 60")
-    go_on = threading.Event()
+    spawner = spawn(home, "qmail-rspawn", settings=counting(home, 0.05, 60))
+    called, go_on = threading.Event(), threading.Event()
 
     def slow(line: Line) -> None:
+        called.set()
         go_on.wait(PATIENCE)
         replies()(line)
 
     with Peer(slow) as peer:
         route_to(home, peer)
         spawner.ask(0, b"to@there.example", message)
+        assert called.wait(PATIENCE)
         worker = worker_of(spawner)
+        write(f"{home}/counts", "")
         # it has been asked, and has answered, more often than it may be silent
         begun = switches(worker)
         wait_for(lambda: switches(worker) > begun + 80, "eighty questions")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from tests.inject_support import run
 from tests.queue_support import (
     INTERPRETER,
     LIBRARY,
@@ -19,6 +20,7 @@ from tests.queue_support import (
     litter,
     new_home,
     open_door,
+    queue,
     queued,
 )
 from tests.support import RecordingQueue, run_setup, wait_for, write
@@ -243,4 +245,9 @@ def test_root_in_a_classic_home_with_the_door_closed_uses_qmail_queue() -> None:
         message = next(found for found in queued(home) if found.todo.pid == int(qp))
         assert message.body == content
         assert message.todo.uid == 0
+    done = run(home, "sendmail", "-Nnever", "-R", "hdrs", "joe", message=MESSAGE, environment=PATH)
+    assert (done.code, done.err) == (0, b"")
+    assert queue(home, MESSAGE, b"Fme\0pRET=HDRS\0Tyou\0pNOTIFY=NEVER\0\0") == (0, b"")
+    wished = [each.todo.parameters for each in queued(home) if each.todo.parameters is not None]
+    assert [(each.message, each.recipients) for each in wished] == 2 * [(b"RET=HDRS", {0: b"NOTIFY=NEVER"})]
     assert litter(home) == []

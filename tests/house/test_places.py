@@ -41,6 +41,7 @@ PLACES = {
 IMPORTS = {
     "time": ("qmailpy.system.clock",),
     "_time": ("qmailpy.system.clock",),
+    "ssl": ("qmailpy.system.tls", "qmailpy.system.tls_server"),
     "subprocess": (),
     "multiprocessing": (),
 }

@@ -32,7 +32,7 @@ qmailpy.skeletons qmailpy.skeletons.submit qmailpy.skeletons.queue_client qmailp
 qmailpy.wire qmailpy.wire.door qmailpy.wire.envelope
 """
 ALLOWED = {"sendmail": INJECT + SENDMAIL + SUBMIT, "qmail-inject": INJECT + SUBMIT}
-OTHERS = ["qmail-queue", "qmail-local", "qmail-getpw", "maildirmake", "mailq", "newaliases"]
+OTHERS = ["qmail-queue", "qmail-qmqpc", "qmail-local", "qmail-getpw", "maildirmake", "mailq", "newaliases"]
 OTHERS += ["qmail-aliases", "qmail-dotforward"]
 FOR_DOTQMAIL = {  # words with which each does what it is for
     "forward": ["x@example.org"],

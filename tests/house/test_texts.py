@@ -7,8 +7,8 @@ import re
 import pytest
 
 from qmailpy.disk.control_kinds import KINDS
-from qmailpy.programs.qmail_showctl import CONTROLS, OURS
 from qmailpy.programs.table import PROGRAMS
+from qmailpy.rules.control_sentences import CONTROLS, OURS
 from tests.house.source import modules
 from tests.support import CHECKOUT, read
 

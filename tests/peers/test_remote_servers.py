@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.neighbours import Sink, is_answered, needs, smtp_sink, started
+from tests.neighbours import Sink, is_answered, make_spool, needs, smtp_sink, started
 from tests.remote_support import MESSAGE, Peer, Place, name_server, replies
 from tests.support import CHECKOUT, PATH, free_port, has_program, read, wait_for, wait_for_exit, write
 from tests.tls_support import Authority, Server
@@ -231,18 +231,6 @@ def log() -> str:
     """What Postfix and Dovecot said."""
     paths = ("/var/log/postfix.log", "/run/auth/log")
     return "".join(read(path).decode(errors="replace") for path in paths if os.path.exists(path))
-
-
-def make_spool(path: str) -> None:
-    """Postfix's queue, as its own set-up makes it."""
-    os.makedirs(f"{path}/pid")
-    for name in ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved"):
-        os.makedirs(f"{path}/{name}", mode=0o700)
-        shutil.chown(f"{path}/{name}", "postfix")
-    for name, mode in (("maildrop", 0o1730), ("public", 0o2710)):
-        os.makedirs(f"{path}/{name}")
-        shutil.chown(f"{path}/{name}", "postfix", "postdrop")
-        os.chmod(f"{path}/{name}", mode)
 
 
 @pytest.mark.root

@@ -49,7 +49,7 @@ def test_a_fresh_machine_needs_nothing_else() -> None:
 def test_owners_and_modes_are_those_of_the_tables() -> None:
     run_setup()
     owner = {user: pwd.getpwnam(user).pw_uid for user in [*USERS, "root"]}
-    group = {name: grp.getgrnam(name).gr_gid for name in ("qmail", "nofiles")}
+    group = {name: grp.getgrnam(name).gr_gid for name in ("qmail", "nofiles", "root")}
     for entry in (*ENTRIES, *QUEUE):
         status = os.lstat(f"{HOME}/{entry.path}")
         found = (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
@@ -179,7 +179,7 @@ def test_uninstall_removes_programs_and_nothing_of_anybodys() -> None:
     write(f"{HOME}/queue/mess/3/3", "mail")
     code, text = order("--home", HOME, "--uninstall")
     assert code == 0, text
-    assert sorted(os.listdir(HOME)) == ["alias", "bin", "control", "door", "drop", "queue", "users"]
+    assert sorted(os.listdir(HOME)) == ["alias", "auth", "bin", "control", "door", "drop", "queue", "users"]
     assert os.listdir(f"{HOME}/bin") == ["qmail-remote"]
     assert read(f"{HOME}/queue/mess/3/3") == b"mail"
     assert pwd.getpwnam("qmails")

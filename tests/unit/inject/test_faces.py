@@ -8,9 +8,9 @@ from qmailpy.rules.options import UsageError
 
 SILENT = (
     "-i -m -n -v -x -G -U -Ac -Am -B8BITMIME -B_7BIT -C_file -d -d0.1 -D -Dmacro=1 -E -Ex -em -e_q -eq -h_17 -J -Jx "
-    "-L_tag -Nnever -N_success,failure -O_QueueDirectory=/x -oi -oem -odq -o_db -o7 -oMa_1.2.3.4 -oMr_smtp -oMrx "
-    "-or5m -or_5m -oP_/x -oX_25 -oB_5 -oAx -pESMTP -p_x:y -Rhdrs "
-    "-R_full -S -Sx -Vid -V_id -X_file -bnq -XV -XVxy -ivm -a_account --host=h --host_h --tls --tls-starttls=off "
+    "-L_tag -O_QueueDirectory=/x -oi -oem -odq -o_db -o7 -oMa_1.2.3.4 -oMr_smtp -oMrx "
+    "-or5m -or_5m -oP_/x -oX_25 -oB_5 -oAx -pESMTP -p_x:y "
+    "-S -Sx -X_file -bnq -XV -XVxy -ivm -a_account --host=h --host_h --tls --tls-starttls=off "
     "--account_x --read-envelope-from -bm -b_m -bq"
 )
 
@@ -72,7 +72,7 @@ COMMAND_LINES = [
     b"-Am -B 7BIT -B 8BITMIME -bm -C /etc/postfix -F name -f me@h.x -G -h 17 -i -L label -m -N delay,failure joe",
     b"-oA/etc/aliases -o7 -o8 -oi -oitrue -om -o x=y -r me@h.x -R hdrs -t -U -V envid -XV -XVxy -v -v joe",
     # Exim
-    b"-Ac -bm -B8BITMIME -C /f -Dmacro=x -d+all -em -ee -F name -f me@h.x -G -h 3 -i -L tag -m -N -n -v joe",
+    b"-Ac -bm -B8BITMIME -C /f -Dmacro=x -d+all -em -ee -F name -f me@h.x -G -h 3 -i -L tag -m -n -v joe",
     b"-O x -odb -odf -odi -odq -odqs -oee -oem -oep -oeq -oew -oi -oitrue -oo -ov -om -oMa 1.2.3.4 -oMs h.x joe",
     b"-oMt ident -oMr smtp -oMi 1.2.3.5 -oMas me -oMai id -oMaa plain -oB 5 -oP /run/x -oX 25 -or 5m -os5m joe",
     b"-p esmtp:h.x -ti -U -x -X log joe",
@@ -80,7 +80,7 @@ COMMAND_LINES = [
     b"--host=h.x --port 25 --user u --passwordeval cmd --tls=on --account=a --from me@h.x --aliases /f --logfile f joe",
     b"--read-envelope-from --read-recipients --keepbcc=off --dsn-notify never -a account -C file -Xlog -S joe",
     # nullmailer
-    b"-bm -em -ep -eq -B x -C x -d0.1 -F name -f me@h.x -h 1 -i -L t -N x -n -O x -o x -p x -R x -r me@h.x -t joe",
+    b"-bm -em -ep -eq -B x -C x -d0.1 -F name -f me@h.x -h 1 -i -L t -n -O x -o x -p x -R full -r me@h.x -t joe",
     b"-U -V x -v -X x joe",
     # OpenSMTPD
     b"-A c -B 8BITMIME -bm -d -E -e q -F name -f me@h.x -i -mo -m -N never -n -O x -o em -p x -R full -S -t -U -x joe",
@@ -114,17 +114,47 @@ def test_exims_options_take_the_next_word_only_where_it_is_theirs(words: bytes, 
 
 
 @pytest.mark.parametrize(
-    ("words", "unkept"),
+    ("words", "said"),
     [
-        (b"-N failure", []),
-        (b"-NFAILURE -Rfull", []),
-        (b"-N success,failure", [b"-N success,failure"]),
-        (b"-Nnever", [b"-N never"]),
-        (b"-R hdrs -V id", [b"-R hdrs", b"-V id"]),
+        ([b"-N", b"failure"], b"NOTIFY=FAILURE"),
+        ([b"-NFAILURE", b"-Rfull"], b"NOTIFY=FAILURE RET=FULL"),
+        ([b"-N", b"success,failure,delay"], b"NOTIFY=SUCCESS,FAILURE,DELAY"),
+        ([b"-Nnever"], b"NOTIFY=NEVER"),
+        ([b"-N", b"never"], b"NOTIFY=NEVER"),
+        ([b"-R", b"hdrs", b"-V", b"my id=1+1"], b"RET=HDRS ENVID=my+20id+3D1+2B1"),
+        ([b"-Nnever", b"-N", b"delay"], b"NOTIFY=DELAY"),
+        ([b"-Vid"], b"ENVID=id"),
+        ([b"-V", b"x" * 100], b"ENVID=" + b"x" * 100),
+        ([b"--dsn-notify=failure", b"--dsn-return", b"headers"], b"NOTIFY=FAILURE RET=HDRS"),
+        ([b"-Nnever", b"-Noff", b"-Roff"], b""),
     ],
 )
-def test_wishes_for_notifications_are_not_lost_in_silence(words: bytes, unkept: list[bytes]) -> None:
-    assert Call(words.split()).unkept == unkept
+def test_wishes_for_notifications_are_said_to_qmail_inject(words: list[bytes], said: bytes) -> None:
+    call = Call([*words, b"joe"])
+    assert call.recipients == [b"joe"]
+    assert call.environment({}) == {b"QMAILDSN": said}
+
+
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [
+        ([b"-N", b"sometimes"], b"-N sometimes: it must be never, or some of success,failure,delay "),
+        ([b"-Nnever,failure"], b"-N never,failure: it must be never"),
+        ([b"-N", b"success, failure"], b"-N success, failure: "),
+        ([b"-N", b""], b"-N : "),
+        ([b"-R", b"half"], b"-R half: it must be full or hdrs"),
+        ([b"-V", b""], b"-V : it must be 1 to 100 printable characters of ASCII"),
+        ([b"-V", b"x" * 101], b"-V xxx"),
+        ([b"-V", b"a\nb"], b"-V "),
+        ([b"-V", b"\xc3\xb6"], b"-V "),
+        ([b"--dsn-notify=x"], b"-N x: "),
+        ([b"-N"], b"option requires an argument -- N"),
+    ],
+)
+def test_a_wish_that_nobody_understands_is_a_usage_error(words: list[bytes], start: bytes) -> None:
+    with pytest.raises(UsageError) as caught:
+        Call(words)
+    assert caught.value.text.startswith(start)
 
 
 def test_t_takes_recipients_from_header_and_arguments() -> None:
@@ -175,3 +205,28 @@ def test_the_full_name_counts_before_and_after_the_sender() -> None:
 
 def test_a_long_option_after_the_options_is_a_word() -> None:
     assert Call([b"-t", b"--", b"--host", b"x"]).recipients == [b"--host", b"x"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "words", "variables"),
+    [
+        ({b"EMAIL": b"joe@isp.example"}, [b"x"], {b"QMAILUSER": b"joe", b"QMAILHOST": b"isp.example"}),
+        ({b"EMAIL": b"joe@isp.example"}, [b"-f", b"", b"x"], {}),
+        ({b"EMAIL": b"joe@isp.example", b"QMAILUSER": b"ann"}, [b"x"], {}),
+        ({b"EMAIL": b"joe@isp.example", b"QMAILSHOST": b"h"}, [b"x"], {}),
+        *[
+            ({b"EMAIL": value}, [b"x"], {})
+            for value in (b"", b"joe", b"@isp.example", b"joe@", b"Joe <joe@isp.example>", b"a@b\nBcc: x@y", b"a@b@c")
+        ],
+        ({b"EMAIL": b"j" * 1000 + b"@x"}, [b"x"], {}),
+    ],
+)
+def test_email_in_the_environment_is_the_sender_as_in_dma(
+    environment: dict[bytes, bytes], words: list[bytes], variables: dict[bytes, bytes | None]
+) -> None:
+    assert Call(words).environment(environment) == variables
+
+
+def test_f_beats_email() -> None:
+    variables = Call([b"-f", b"ann@b.c", b"x"]).environment({b"EMAIL": b"joe@isp.example"})
+    assert (variables[b"QMAILUSER"], variables[b"QMAILHOST"]) == (b"ann", b"b.c")

@@ -13,6 +13,7 @@ import pytest
 from qmailpy.install import order, owners, verify
 from qmailpy.programs.table import PROGRAMS
 from qmailpy.verdict import TEMP, Die
+from tests import ready
 from tests.support import CHECKOUT, NOBODY, give
 
 MODES = {program.name: program.mode for program in PROGRAMS.values()}
@@ -86,10 +87,10 @@ def place_for(folder: object) -> bytes:
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """A complete embedded home of whoever runs the tests."""
-    installed = Installed(place_for(tmp_path_factory.mktemp("setup")))
-    installed.setup()
-    return installed
+    """A complete embedded home of whoever runs the tests, as setup made one; the test may change all of it."""
+    path = place_for(tmp_path_factory.mktemp("setup"))
+    ready.embedded(os.fsdecode(path), lambda first: Installed(first.encode()).setup(), "installed", linked=False)
+    return Installed(path)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ Change = Callable[[Installed], None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A home of one's own takes two seconds to make: not in `make quick`."""
+    """A home of one's own takes a while to make: not in `make quick`."""
     for item in items:
         if "home" in getattr(item, "fixturenames", ()) and item.path.parent.name == "install":
             item.add_marker(pytest.mark.slow)

@@ -2,11 +2,12 @@
 
 import ast
 import os
+import re
 import sys
 
 import pytest
 
-from qmailpy.install import gather, interpreter
+from qmailpy.install import gather, interpreter, memory
 from qmailpy.verdict import Die
 from tests.support import CHECKOUT, read
 from tests.unit.install.conftest import CHECKOUT_BYTES, MODES
@@ -118,3 +119,20 @@ def test_a_closed_directory_above_an_interpreter_is_found(tmp_path: object) -> N
         file.write(b"")
     assert interpreter.closed_at(os.fsencode(f"{folder}/python3")) is not None
     assert interpreter.closed_at(b"/bin/true") is None
+
+
+def test_boot_scripts_say_how_much_memory_a_session_needs_here(goods: gather.Goods) -> None:
+    placed = {file.path: file.content for file in goods.placed if file.path.startswith("boot/")}
+    line = re.compile(rb"(?:softlimit|chpst) -m (\d+)|LimitAS=(\d+)")
+    found = {path: int(words[1] or words[2]) for path, text in placed.items() if (words := line.search(text))}
+    assert len(found) == 4
+    (number,) = set(found.values())
+    loaded = memory.peak(interpreter.of_line(interpreter.choose()) or b"", f"{CHECKOUT}/lib/current".encode())
+    assert loaded is not None
+    assert 2 * loaded < number
+    assert abs(number - memory.enough(loaded)) <= 10_000_000  # it is a few pages more or less each time
+    assert number % 10_000_000 == 0
+
+
+def test_where_nothing_can_be_measured_the_number_stays_as_it_is_written() -> None:
+    assert memory.limit(b"/nonexistent/python3", CHECKOUT_BYTES) == memory.WRITTEN

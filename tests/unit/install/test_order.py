@@ -10,9 +10,18 @@ import pytest
 from qmailpy.disk.layout import HOME, QUEUE
 from qmailpy.install import order
 from qmailpy.verdict import Die
+from tests import ready
 from tests.places import identity
 from tests.support import CHECKOUT, SETUP, read
 from tests.unit.install.conftest import CHECKOUT_BYTES, GID, MODES, ROOT, UID, Installed, place_for
+
+
+@pytest.fixture
+def home(tmp_path: object) -> Installed:
+    """Setup's own work, not a copy of it."""
+    installed = Installed(place_for(tmp_path))
+    installed.setup()
+    return installed
 
 
 def test_a_new_home_has_nothing_wrong(home: Installed) -> None:
@@ -63,6 +72,21 @@ def test_a_second_setup_changes_nothing(home: Installed) -> None:
     said = home.setup()
     assert {path: os.lstat(home.at(path)).st_ino for path in before} == before
     assert not [line for line in said if line.startswith(("writing", "made", "repaired", "kept"))]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_tests_copy_is_what_setup_makes(home: Installed, tmp_path: object, linked: bool) -> None:
+    copy = Installed(os.fsencode(f"{tmp_path}/other/place"))
+    os.mkdir(f"{tmp_path}/other")
+    ready.copy(home.at(), copy.at(), linked=linked)
+    ready.rename(home.at(), copy.at())
+    assert copy.check().faults == []
+    assert not [
+        line for line in copy.setup() if line.startswith(("writing", "lib/current", "made", "repaired", "kept"))
+    ]
+    assert home.path not in b"".join(
+        read(path) for path in ready.files_in(copy.at("bin"), copy.at("boot"), copy.at("man"))
+    )
 
 
 def test_setup_never_touches_control_alias_or_queue(home: Installed) -> None:

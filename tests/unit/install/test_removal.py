@@ -18,7 +18,7 @@ def test_uninstall_leaves_mail_and_configuration(home: Installed) -> None:
         file.write(b"a message")
     removal.uninstall(home.path, home.said.append)
     left = set(os.listdir(home.at()))
-    assert left == {"alias", "control", "door", "drop", "home", "queue", "users"}
+    assert left == {"alias", "auth", "control", "door", "drop", "home", "queue", "users"}
     assert read(home.at("queue/mess/3/3")) == b"a message"
     assert read(home.at("control/me")) == b"mx.example.org\n"
 

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from qmailpy.install import accounts
+from qmailpy.install import accounts, owners, verify
 from qmailpy.install.interpreter import OPTIONS
-from tests.unit.install.conftest import Change, Installed
+from tests.unit.install.conftest import MODES, Change, Installed
 
 
 def overwrite(path: str, content: bytes, mode: int | None = None) -> None:
@@ -157,6 +157,33 @@ def test_control_files_that_do_not_mean_what_they_seem_to_are_noted(home: Instal
         "smtproutes: line 1 has no colon and is ignored",
         "virtualdomains: locals has localhost too, and wins",
     ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_fault"), [(0o400, False), (0o600, False), (0o440, True), (0o604, True), (0o644, True)]
+)
+def test_a_file_of_logins_that_others_can_read_is_a_fault(home: Installed, mode: int, is_fault: bool) -> None:
+    path = home.at("control/smtpauth")
+    overwrite(path, b"isp:joe:secret\n")
+    os.chmod(path, mode)
+    faults = home.check().faults
+    assert [path in line and "chmod 0400" in line for line in faults] == [True] * is_fault
+    assert not [line for line in faults if "secret" in line]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_file_of_logins_that_is_not_qmailrs_is_a_fault(home: Installed) -> None:
+    path = home.at("control/smtpauth")
+    overwrite(path, b"isp:joe:secret\n")
+    os.chmod(path, 0o400)
+    found = verify.Verifier(home.path, owners.embedded(4711, 4711), MODES, others_run=False)
+    found.logins()
+    assert [f"chown 4711 {path}" in line for line in found.found.faults] == [True]
+
+
+def test_a_file_of_logins_that_is_a_link_is_a_fault(home: Installed) -> None:
+    os.symlink("/etc/passwd", home.at("control/smtpauth"))
+    assert [line for line in home.check().faults if "is not a file" in line]
 
 
 def test_a_control_file_that_cannot_be_read_is_named(home: Installed) -> None:

@@ -72,10 +72,12 @@ def test_a_loop_is_refused_for_good(file: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_header_line_of_four_gigabytes_costs_no_memory(file: int) -> None:
+def test_a_header_line_of_four_gigabytes_costs_no_memory() -> None:
+    file = os.memfd_create("message")  # a hole in memory is read twenty times as fast as one in a file
     os.ftruncate(file, (4 << 30) + 100)
     tracemalloc.start()
     Message(file).refuse_loop(LINE)
     assert tracemalloc.get_traced_memory()[1] < 2_000_000
     tracemalloc.stop()
+    os.close(file)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4_000_000

@@ -40,6 +40,16 @@ LINES = [
     (logline.warning("clean", b"foop/26"), b"warning: qmail-clean unable to clean up foop/26\n"),
     (logline.warning("record", b"todo/26"), b"warning: unknown record type in todo/26\n"),
     (logline.warning("record later", b"local/3/26"), b"warning: unknown record type in local/3/26!\n"),
+    (logline.unwanted_bounce(26, b"joe@a\n%", b"NEVER"), b"no bounce for msg 26 to joe@a/_: NOTIFY=NEVER\n"),
+    (logline.reported(26, b"delivered", 27), b"success report msg 26 qp 27\n"),
+    (logline.reported(26, b"relayed", 27), b"success report msg 26 qp 27\n"),
+    (logline.reported(26, b"delayed", 27), b"delay report msg 26 qp 27\n"),
+    (
+        logline.over_budget(b"a b@c", 100),
+        b"bounce budget of 100 in an hour used up: further bounces to <a_b@c> are collected\n",
+    ),
+    (logline.held_domain(26, b"x.example"), b"held msg 26 to remote x.example: this domain is held\n"),
+    (logline.busy_domain(b"x.example", 5), b"busy domain x.example: 5 deliveries at once, further mail waits\n"),
     (logline.OUT_OF_RANGE, b"warning: internal error: delivery report out of range\n"),
     (logline.NO_BOUNCE, b"warning: trouble injecting bounce message, will try later\n"),
     (logline.NO_QUEUE_PROGRAM, b"warning: unable to start qmail-queue, will try later\n"),
@@ -73,6 +83,7 @@ def test_nobody_can_forge_a_line(sender: bytes, report: bytes) -> None:
         logline.message(1, 2, sender, 3, 4),
         logline.verdict(5, b"K", report),
         logline.starting(6, 7, 0, sender),
+        logline.unwanted_bounce(8, sender, b"NEVER"),
     ):
         assert line.count(b"\n") == 1
         assert line.endswith(b"\n")

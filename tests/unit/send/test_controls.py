@@ -72,21 +72,96 @@ def test_neither_locals_nor_me_is_a_refusal(home: str) -> None:
         controls(home)
 
 
-def test_rereading_knows_two_files(home: str) -> None:
+def test_rereading_takes_all_of_them(home: str) -> None:
     found = controls(home, me="me.example\n", bouncehost="b.example\n", locals="old\n", percenthack="p\n")
-    for name, content in (("locals", "new\n"), ("virtualdomains", "v:x\n"), ("percenthack", "q\n"), ("me", "you\n")):
+    new = {
+        "locals": "new\n",
+        "virtualdomains": "v:x\n",
+        "percenthack": "q\n",
+        "bouncehost": "c.example\n",
+        "concurrencyremote": "7\n",
+        "queuelifetime": "8\n",
+        "delaywarning": "9\n",
+        "bouncebudget": "11\n",
+        "bounceformat": "dsn\n",
+        "bouncecontent": "Headers\n",
+        "concurrencydomain": "slow.example:5\n",
+        "holddomains": "dead.example\n",
+    }
+    for name, content in new.items():
         write(f"{home}/control/{name}", content)
-    assert found.reread() == b""
-    assert found.domains.locals == {b"new"}
-    assert found.domains.virtual == {b"v": b"x"}
-    assert found.domains.percenthack == {b"p"}
+    assert found.reread() == (b"", False)
+    assert (found.domains.locals, found.domains.virtual) == (frozenset([b"new"]), {b"v": b"x"})
+    assert found.domains.percenthack == {b"q"}
+    assert (found.us.host, found.limits, found.lifetime) == (b"c.example", [10, 7], 8)
+    assert (found.delay_warning, found.bounce_budget, found.us.is_mime, found.us.headers_only) == (9, 11, True, True)
+    assert (found.shares.limit(b"slow.example"), found.shares.limit(b"dead.example")) == (5, 0)
     os.unlink(f"{home}/control/locals")
-    assert found.reread() == b""
+    assert found.reread() == (b"", False)
     assert found.domains.locals == {b"me.example"}
+
+
+NONSENSE = [
+    ("bounceformat", "mime\n", b"control/bounceformat is neither qsbmf nor dsn"),
+    ("bouncecontent", "body\n", b"control/bouncecontent is neither full nor headers"),
+    ("concurrencydomain", "slow.example\n", b"control/concurrencydomain has a line that is not a domain, a colon"),
+    ("concurrencydomain", "slow.example:many\n", b"control/concurrencydomain has a line that is not a domain"),
+    ("holddomains", "joe@slow.example\n", b"control/holddomains has a line that is no domain"),
+    ("holddomains", "!slow.example\n", b"control/holddomains has exceptions only"),
+]
+NO_NUMBER = [
+    (name, "a week\n", b"control/%s does not begin with a digit" % name.encode())
+    for name in ("queuelifetime", "concurrencylocal", "concurrencyremote", "delaywarning", "bouncebudget", "localtime")
+]
+
+
+@pytest.mark.parametrize(("name", "content", "sentence"), NONSENSE + NO_NUMBER)
+def test_rereading_what_makes_no_sense_keeps_all_that_was(home: str, name: str, content: str, sentence: bytes) -> None:
+    found = controls(home, me="me.example\n", locals="old\n")
+    write(f"{home}/control/locals", "new\n")
+    write(f"{home}/control/{name}", content)
+    alert, again = found.reread()
+    assert alert.startswith(sentence)
+    assert alert.endswith(b"; the old control files stay in use, all of them")
+    assert not again
+    assert found.domains.locals == {b"old"}
+
+
+@pytest.mark.parametrize(("name", "content", "sentence"), NONSENSE)
+def test_what_makes_no_sense_at_the_start_counts_as_missing_aloud(
+    home: str, name: str, content: str, sentence: bytes
+) -> None:
+    [alert] = controls(home, me="me.example\n", **{name: content}).doubts
+    assert alert.startswith(sentence)
+    assert alert.endswith(b"; it counts as missing")
+
+
+def test_a_number_that_is_none_counts_as_missing_in_silence_as_in_qmail(home: str) -> None:
+    found = controls(home, me="me.example\n", queuelifetime="a week\n")
+    assert (found.lifetime, found.doubts) == (604800, [])
+
+
+EVERY_FILE = [
+    *("me", "bouncebudget", "bouncecontent", "bounceformat", "bouncefrom", "bouncehost", "concurrencydomain"),
+    *("concurrencylocal", "concurrencyremote", "delaywarning", "doublebouncehost", "doublebounceto", "envnoathost"),
+    *("holddomains", "locals", "localtime", "percenthack", "queuelifetime", "virtualdomains"),
+]
+
+
+@pytest.mark.parametrize("name", EVERY_FILE)
+def test_rereading_what_cannot_be_read_keeps_all_that_was(home: str, name: str) -> None:
+    found = controls(home, me="me.example\n", queuelifetime="5\n")
+    write(f"{home}/control/queuelifetime", "6\n")
+    path = f"{home}/control/{name}"
+    if os.path.exists(path):
+        os.unlink(path)
+    os.mkdir(path)  # unreadable for root too
+    assert found.reread() == (b"unable to reread control/" + name.encode(), True)
+    assert found.lifetime == 5
 
 
 def test_a_home_that_is_gone_is_not_an_empty_one(home: str) -> None:
     found = controls(home, me="me.example\n", locals="old\n")
     os.rename(f"{home}/control", f"{home}/elsewhere")
-    assert found.reread() == logline.REREAD_HOME
+    assert found.reread() == (logline.REREAD_HOME, True)
     assert found.domains.locals == {b"old"}

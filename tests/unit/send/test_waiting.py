@@ -39,3 +39,25 @@ def test_one_that_came_out_may_come_again_at_the_same_time() -> None:
     assert 1 in waiting
     assert waiting.pop(5) == 1
     assert waiting.next_due() is None
+
+
+def test_one_of_them_need_not_wait() -> None:
+    waiting = Waiting()
+    waiting.add(1, 500)
+    waiting.add(2, 400)
+    assert waiting.need_not_wait(1, 100)
+    assert not waiting.need_not_wait(3, 100)
+    assert sorted(waiting.items()) == [(1, 100), (2, 400)]
+    waiting.add(2, 50)
+    assert waiting.need_not_wait(2, 100)
+    assert waiting.pop(100) == 2  # it was due before
+
+
+def test_who_asks_again_and_again_fills_no_memory() -> None:
+    waiting = Waiting()
+    for at in range(20_000):
+        waiting.add(at % 100, 1_000_000 + at)
+        waiting.need_not_wait(at % 100, 10)
+    assert len(waiting._heap) < 2000
+    assert len([waiting.pop(10) for _ in range(100)]) == 100
+    assert waiting.next_due() is None

@@ -265,3 +265,9 @@ def test_root_uses_his_own_way_at_once_and_drops_nothing(home: Home, size: int) 
     assert hand_over(Client(home, wire.ONE_MESSAGE, lambda: own), content).qp == 9
     assert (own.content, own.envelope) == (content, ENVELOPE)
     assert os.listdir(home.at(b"drop")) == [b"aside"]
+
+
+def test_who_comes_again_with_it_is_told_that_the_door_is_closed(home: Home) -> None:
+    answer = hand_over(Client(home, wire.ONE_MESSAGE, patience=0.0, drops=False))
+    assert (answer.code, answer.text) == (56, b"the door is closed (is qmail-queued running?)")
+    assert os.listdir(home.at(b"drop")) == [b"aside"]

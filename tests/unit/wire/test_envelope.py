@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from qmailpy.wire import envelope
 from qmailpy.wire.envelope import Envelope, EnvelopeError, Reader
+from qmailpy.wire.parameters import MessageParameters, Parameters, RecipientParameters
 
 addresses = st.binary(max_size=40).map(lambda raw: raw.replace(b"\0", b""))
 envelopes = st.builds(Envelope, addresses, st.lists(addresses, max_size=6))
@@ -139,10 +140,116 @@ def test_no_todo_file_breaks_its_reader(content: bytes) -> None:
     envelope.decode_todo(content)
 
 
-def test_parameters_in_p_records_are_skipped() -> None:
-    todo = envelope.decode_todo(b"u7\0p12 BODY=8BITMIME\0Fa\0Tb\0pNOTIFY=NEVER\0Tc\0")
+# parameters
+
+never = RecipientParameters.parse(b"NOTIFY=NEVER")
+some = RecipientParameters.parse(b"NOTIFY=SUCCESS ORCPT=rfc822;joe@x")
+wishes = st.builds(
+    Parameters,
+    st.sampled_from((None, MessageParameters.parse(b"RET=HDRS ENVID=a+20b BODY=8BITMIME SMTPUTF8"))),
+    st.lists(st.sampled_from((None, never, some)), max_size=7),
+)
+
+
+@given(envelopes, wishes, st.lists(st.integers(min_value=0, max_value=9), max_size=12))
+def test_an_envelope_with_parameters_is_read_however_it_is_cut(
+    sent: Envelope, wished: Parameters, pieces: list[int]
+) -> None:
+    content = wished.envelope(sent.sender, sent.recipients)
+    reader = read(content, pieces)
+    assert reader.result() == sent, "the addresses are what they would be without"
+    assert reader.records() + b"\0" == content
+    for length in range(len(content)):
+        assert not read(content[:length]).done
+
+
+@given(envelopes, wishes, st.integers(0, 2**32), st.integers(0, 2**40))
+def test_a_todo_file_keeps_the_parameters(sent: Envelope, wished: Parameters, uid: int, pid: int) -> None:
+    content = envelope.encode_todo(uid, pid, read(wished.envelope(sent.sender, sent.recipients)).records())
+    todo = envelope.decode_todo(content)
     assert todo is not None
-    assert (todo.uid, todo.pid, todo.recipients) == (7, 12, [b"b", b"c"])
+    assert (todo.uid, todo.pid, todo.sender, todo.recipients) == (uid, pid, sent.sender, sent.recipients)
+    of_each = {at: each for at, each in enumerate(wished.recipients) if each and at < len(sent.recipients)}
+    if todo.parameters is None:
+        assert wished.message.encode() == b""
+        assert of_each == {}
+    else:
+        assert todo.parameters.message == wished.message.encode()
+        assert todo.parameters.recipients == {at: each.encode() for at, each in of_each.items()}
+    assert read_as_c(content) == (uid, pid, sent.sender, sent.recipients)
+
+
+def read_as_c(content: bytes) -> tuple[int, int, bytes, list[bytes]]:
+    """What C's qmail-send makes of todo/N (spec/02 6): its numbers when it logs F, the sender, the recipients."""
+    uid = pid = 0
+    said: tuple[int, int, bytes] | None = None
+    recipients: list[bytes] = []
+    *records, rest = content.split(b"\0")
+    assert rest == b"", "every record ends with NUL"
+    for record in records:
+        letter, value = record[:1], record[1:]
+        assert letter in (b"u", b"p", b"F", b"T"), "another letter would wedge it"
+        digits = value[: len(value) - len(value.lstrip(b"0123456789"))]
+        if letter == b"u":
+            uid = int(digits or b"0")
+        elif letter == b"p":
+            pid = int(digits or b"0")
+        elif letter == b"F":
+            assert said is None
+            said = uid, pid, value
+        else:
+            recipients.append(value)
+    assert said is not None
+    return *said, recipients
+
+
+def test_parameters_of_a_todo_file_are_byte_exact() -> None:
+    records = read(b"Fa\0pret=hdrs\0Tb\0porcpt=rfc822;x+40y notify=never\0Tc\0\0").records()
+    content = b"u7\0p12 RET=HDRS\0Fa\0Tb\0pNOTIFY=NEVER ORCPT=rfc822;x@y\0Tc\0"
+    assert envelope.encode_todo(7, 12, records) == content
+    pieces = envelope.todo_pieces(7, 12, bytearray(records))
+    assert b"".join(pieces) == content
+
+
+MALFORMED = [
+    b"pRET=FULL\0Fa\0\0",
+    b"Fa\0pRET=FULL\0pBODY=7BIT\0\0",
+    b"Fa\0Tb\0pNOTIFY=NEVER\0pNOTIFY=NEVER\0\0",
+    b"Fa\0Tb\0p\0\0",
+    b"Fa\0p\0Tb\0\0",
+    b"Fa\0pNOTIFY=NEVER\0Tb\0\0",
+    b"Fa\0Tb\0pRET=FULL\0\0",
+    b"Fa\0Tb\0pNOTIFY=MAYBE\0\0",
+    b"Fa\0Tb\0pNOTIFY=NEVER\nend msg 1\0\0",
+    b"Fa\0Tb\0p12345\0\0",
+]
+
+
+@pytest.mark.parametrize("content", MALFORMED)
+def test_parameters_that_cannot_be_are_refused(content: bytes) -> None:
+    for pieces in ([], [1] * len(content)):
+        with pytest.raises(EnvelopeError) as caught:
+            read(content, pieces)
+        assert caught.value.code == 91
+        assert b"MAYBE" not in caught.value.text
+
+
+def test_parameters_without_end_are_refused_before_they_fill_the_memory() -> None:
+    for end in (b"", b"\0"):
+        with pytest.raises(EnvelopeError) as caught:
+            read(b"Fa\0Tb\0pORCPT=rfc822;" + b"+41" * 400 + end)
+        assert caught.value.code == 91
+        assert b"1002" in caught.value.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"u7\0p12 \0Fa\0Tb\0", b"u7\0p12x\0Fa\0Tb\0", b"u7\0p12\0Fa\0pBODY=7BIT\0Tb\0", b"p12\0u7\0Fa\0Tb\0"],
+)
+def test_what_other_programs_write_behind_p_is_no_parameter(content: bytes) -> None:
+    todo = envelope.decode_todo(content)
+    assert todo is not None
+    assert (todo.uid, todo.pid, todo.recipients, todo.parameters) == (7, 12, [b"b"], None)
 
 
 @pytest.mark.parametrize(

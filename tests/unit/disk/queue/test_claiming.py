@@ -66,3 +66,14 @@ def test_what_cannot_be_removed_is_trouble_and_tried_again(orphan: Orphan) -> No
     os.rmdir(orphan.files[1])
     orphan.claiming.bury(NUMBER)
     assert orphan.left == 0
+
+
+def test_an_envelope_with_a_number_of_a_message_that_was_not_looked_at_yet_is_another_messages(orphan: Orphan) -> None:
+    claiming = orphan.claiming
+    claiming.half.clear()
+    claiming.unloaded.add(NUMBER)
+    with pytest.raises(Trouble):
+        claiming.claim(NUMBER)  # there is none; but it was looked for
+    assert not claiming.unloaded
+    claiming.forget(NUMBER)
+    assert orphan.left == 0

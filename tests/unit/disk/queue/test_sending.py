@@ -115,20 +115,19 @@ def test_names_that_are_no_numbers_are_no_messages(store: Store, claiming: Claim
 
 def test_a_prepared_message_is_in_s5_once_its_envelope_is_gone(store: Store, queue: Queue) -> None:
     number = in_s5(store, [JOE, ANN], [STRANGER], birth=12345)
-    assert queue.sender_and_birth(number) == (SENDER, 12345)
+    info = queue.info(number)
+    assert (info.sender, info.birth) == (SENDER, 12345)
     assert addresses(queue, number, LOCAL) == [(False, JOE), (False, ANN)]
     assert addresses(queue, number, REMOTE) == [(False, STRANGER)]
-    [(loaded, due)] = queue.loaded(set())
-    assert loaded == number
-    assert not isinstance(due, Trouble)
-    assert None not in due
+    assert queue.taken(set()) == [number]
+    assert None not in queue.both_due(number)
 
 
 def test_a_message_whose_envelope_is_still_there_is_not_loaded(store: Store, claiming: Claiming, queue: Queue) -> None:
     number = store.put([JOE])
     claiming.settle([claiming.prepare(number, 1, SENDER, ([JOE], []))])
     half: set[int] = set()
-    assert list(queue.loaded(half)) == []
+    assert queue.taken(half) == []
     assert half == {number}
     assert queue.is_open(number)
 
@@ -147,7 +146,8 @@ def test_preparing_again_forgets_what_a_crash_left(store: Store, claiming: Claim
     queue.append_bounce(number, b"<old@x>:\nno\n\n")  # as if the number had been another message's
     claiming.settle([claiming.prepare(number, 2, SENDER, ([], [STRANGER]))])
     remove_todo(store.paths, number)
-    assert queue.sender_and_birth(number) == (SENDER, 2)
+    info = queue.info(number)
+    assert (info.sender, info.birth) == (SENDER, 2)
     assert queue.due(number, LOCAL) is None
     assert addresses(queue, number, REMOTE) == [(False, STRANGER)]
     assert not queue.has_bounce(number)
@@ -257,7 +257,8 @@ def test_a_time_to_try_again_survives_a_restart(store: Store, queue: Queue) -> N
     number = in_s5(store, [JOE], [STRANGER])
     queue.defer(number, LOCAL, 5000)
     queue.defer(number, REMOTE, 7000)
-    assert list(Queue(store.paths).loaded(set())) == [(number, (5000, 7000))]
+    assert Queue(store.paths).taken(set()) == [number]
+    assert queue.both_due(number) == (5000, 7000)
 
 
 def test_failures_are_kept_one_after_the_other(store: Store, queue: Queue) -> None:
@@ -286,7 +287,8 @@ def test_a_message_ends_when_both_channels_are_closed(store: Store, queue: Queue
     assert queue.is_open(number)
     queue.close(number, REMOTE)
     assert not queue.is_open(number)
-    assert list(queue.loaded(set())) == [(number, (None, None))]
+    assert queue.taken(set()) == [number]
+    assert queue.both_due(number) == (None, None)
     queue.finish(number)
     remove_message(store.paths, number)
     assert store.files() == []
@@ -302,10 +304,10 @@ def test_the_message_can_be_read_whole(store: Store, queue: Queue) -> None:
 def test_a_message_whose_file_is_gone_is_trouble_at_the_start(store: Store, queue: Queue) -> None:
     number = in_s5(store, [JOE], [])
     remove_message(store.paths, number)
-    [(loaded, trouble)] = queue.loaded(set())
-    assert loaded == number
-    assert isinstance(trouble, Trouble)
-    assert trouble.what == "stat later"
+    assert queue.taken(set()) == [number]
+    with pytest.raises(Trouble) as caught:
+        queue.both_due(number)
+    assert caught.value.what == "stat later"
 
 
 def test_a_missing_channel_is_trouble_when_it_is_opened(store: Store, queue: Queue) -> None:
@@ -331,3 +333,13 @@ def test_a_queue_without_its_mutex_is_trouble(store: Store) -> None:
     os.unlink(store.paths.lock(b"sendmutex"))
     with pytest.raises(Trouble):
         take_mutex(store.paths)
+
+
+def test_that_a_delay_was_told_is_remembered_and_changes_no_birth(store: Store, queue: Queue) -> None:
+    number = in_s5(store, [JOE], [], birth=12345)
+    assert not queue.info(number).is_told
+    queue.remember_told(number)
+    info = Queue(store.paths).info(number)
+    assert (info.is_told, info.birth) == (True, 12345)
+    with pytest.raises(Trouble):
+        queue.remember_told(number + 1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qmailpy.install.importing import esmtp, msmtp, nbsmtp, nullmailer, ssmtp
-from qmailpy.install.importing.plan import LOST, WRONG, Plan
+from qmailpy.install.importing.plan import LOST, NEEDLESS, WRONG, Plan
 
 HOST = b"box.example.net"
 FINGERPRINT = ":".join(["AB"] * 32)
@@ -156,10 +156,136 @@ def test_ssmtp_may_override_from() -> None:
     assert plan.controls["masquerade"] == [b"@example.com"]
 
 
-def test_msmtps_other_accounts_are_named() -> None:
+def test_msmtps_accounts_that_nobody_sends_as_are_named() -> None:
     plan = translate("msmtp", MSMTP)
     assert plan.controls["masquerade"] == [b"envelope joe@example.com"]
     assert [said.key for said in plan.said if said.kind == LOST] == [b"account base", b"account other"]
+
+
+ACCOUNTS = """\
+defaults
+auth on
+tls on
+port 587
+account home
+host smtp.home.example
+from joe@home.example
+user joe
+password one
+account work
+host smtp.work.example
+from *@work.example
+user worker
+password two
+account odd one
+host smtp.odd.example
+from ?@odd.example
+user odd
+password three
+account open
+host smtp.open.example
+auth off
+from a@open.example
+account default : home
+"""
+
+
+def test_msmtps_other_accounts_are_routes_of_their_senders() -> None:
+    plan = translate("msmtp", ACCOUNTS)
+    assert plan.controls["smtproutes"] == [b":smtp.home.example:587 tls=verify auth=smarthost"]
+    assert plan.controls["senderroutes"] == [
+        b"@work.example:smtp.work.example:587 tls=verify auth=work",
+        b"a@open.example:smtp.open.example:587 tls=verify",
+    ]
+    assert [(login.name, login.password) for login in plan.logins] == [(b"work", b"two"), (b"smarthost", b"one")]
+    # who sends from this machine without an address of his own is joe; the others stay who they are
+    assert plan.controls["generic"] == [b"envelope @box.example.net:joe@home.example"]
+    assert "masquerade" not in plan.controls
+    assert [said.key for said in plan.said if said.kind == LOST] == [b"host"]
+
+
+EVAL = "account default\nhost a\ntls on\nauth on\nuser joe\npasswordeval {}\n"
+
+
+@pytest.mark.parametrize("command", ["cat /secret", "/bin/cat /secret", '"cat /secret"'])
+def test_msmtps_passwordeval_that_only_reads_a_file_is_read(command: str) -> None:
+    plan = translate("msmtp", EVAL.format(command), {"/secret": "s3 cr#t\nmore\n"})
+    assert [(login.user, login.password) for login in plan.logins] == [(b"joe", b"s3 cr#t")]
+    assert b"/secret" in plan.secrets
+    assert not [said for said in plan.said if said.kind == LOST]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["pass show x", "cat /secret | head", "cat ~/x", "cat /none", "gpg -d /secret", "cat $HOME/x", "echo Geheim"],
+)
+def test_any_other_passwordeval_is_said_and_its_mail_waits(command: str) -> None:
+    plan = translate("msmtp", EVAL.format(command), {"/secret": "s3 cr#t\n"})
+    assert plan.logins == []
+    assert plan.controls["smtproutes"] == [b":a:25 tls=verify auth=smarthost"]
+    told = {said.key: said.text for said in plan.said if said.kind == LOST}
+    assert told[b"passwordeval"].endswith(b"run it, and write what it prints into control/smtpauth")
+    assert told[b"password"].startswith(b"write a line smarthost:joe:PASSWORD into control/smtpauth")
+    assert not [said for said in plan.said if b"Geheim" in said.text]
+
+
+IDENTITIES = """\
+hostname = smtp.home.example:587
+username = joe
+password = one
+starttls = required
+force sender = joe@home.example
+identity = ann@work.example
+hostname = smtp.work.example
+username = ann
+password = two
+identity bob@home.example
+identity nobody
+hostname = x
+"""
+
+
+def test_esmtps_identities_are_routes_of_their_senders() -> None:
+    plan = translate("esmtp", IDENTITIES)
+    assert plan.controls["smtproutes"] == [b":smtp.home.example:587 tls=encrypt verify=no auth=smarthost"]
+    assert plan.controls["senderroutes"] == [
+        b"ann@work.example:smtp.work.example:587 tls=encrypt verify=no auth=ann@work.example"
+    ]
+    assert [login.password for login in plan.logins] == [b"two", b"one"]
+    assert plan.controls["generic"] == [b"envelope @box.example.net:joe@home.example"]
+    assert [said.key for said in plan.said if said.kind == NEEDLESS] == [b"identity bob@home.example"]
+    assert b"identity nobody" in [said.key for said in plan.said if said.kind == LOST]
+
+
+def test_a_second_remote_of_nullmailers_is_said() -> None:
+    plan = translate("nullmailer", "first.example\nsecond.example smtp --port=587\n")
+    assert plan.controls["smtproutes"] == [b":first.example:25 tls=none"]
+    [said] = [said for said in plan.said if said.kind == LOST]
+    assert (said.place, said.key) == (b"/n/remotes line 2", b"remotes")
+    assert b"mail waits for the first one" in said.text
+
+
+CERTIFICATES = [
+    (
+        "nullmailer",
+        "a smtp --x509certfile=/c --x509keyfile=/k\n",
+        {b"remotes: x509certfile", b"remotes: x509keyfile"},
+    ),
+    ("ssmtp", "mailhub=a\nUseTLSCert=YES\nTLSCert=/c\nTLSKey=/k\n", {b"UseTLSCert", b"TLSCert", b"TLSKey"}),
+    (
+        "msmtp",
+        "account default\nhost a\ntls_cert_file /c\ntls_key_file /k\n",
+        {b"tls_cert_file", b"tls_key_file"},
+    ),
+    ("esmtp", "hostname=a\ncertificate_passphrase=geheim\n", {b"certificate_passphrase"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "keys"), CERTIFICATES)
+def test_a_certificate_of_ones_own_is_not_carried_and_said(kind: str, text: str, keys: set[bytes]) -> None:
+    said = [said for said in translate(kind, text).said if said.kind == LOST]
+    assert {one.key.lower() for one in said} == {key.lower() for key in keys}
+    assert {one.text for one in said} == {b"a certificate of our own is not shown to the relay"}
 
 
 @pytest.mark.parametrize(
@@ -180,7 +306,8 @@ def test_esmtps_force_and_identities() -> None:
     text = "hostname=a\nforce sender=joe@x.example\nforce_reverse_path = b@x.example\nidentity o@x\nhelo=h\n"
     plan = translate("esmtp", text)
     assert plan.controls["masquerade"] == [b"joe@x.example", b"envelope b@x.example"]
-    assert b"identity o@x" in [said.key for said in plan.said if said.kind == LOST]
+    assert b"helo" in [said.key for said in plan.said if said.kind == LOST]
+    assert [said.key for said in plan.said if said.kind == NEEDLESS] == [b"identity o@x"]
 
 
 @pytest.mark.parametrize("kind", MAIN)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmailpy.install.importing import maincf, postfix, postfix_relay
+from qmailpy.install.importing import maincf, postfix, postfix_sources
 from qmailpy.install.importing.plan import BECAME, LOST, NEEDLESS, WRONG, Plan, Setting
+from qmailpy.rules.routes import find_route
 
 HOST = b"box.example.net"
 PASSWD = "/etc/postfix/sasl_passwd"
@@ -189,6 +190,95 @@ def test_generic_maps_are_control_generic() -> None:
     assert plan.controls["generic"] == [b"joe@box.example.net:joe@isp.example", b"@box.example.net:all@x.y"]
 
 
+MAPS = "/etc/postfix/maps"
+RELAY = "relayhost = [relay.example]:587\nsmtp_tls_security_level = verify\n"
+BY_SENDER = f"sender_dependent_relayhost_maps = hash:{MAPS}\n"
+SENDERS: list[tuple[str, str, str, list[bytes], list[bytes]]] = [
+    # main.cf, the map, the passwords, senderroutes, names of logins
+    (
+        RELAY + BY_SENDER,
+        "# who\njoe@isp.example [smtp.isp.example]:587\n@Work.example  [mail.work.example]\nann@x.example DUNNO\n",
+        "",
+        [
+            b"joe@isp.example:smtp.isp.example:587 tls=verify",
+            b"@work.example:mail.work.example:25 tls=verify",
+        ],
+        [],
+    ),
+    (
+        RELAY + BY_SENDER + AUTH,
+        "joe@isp.example [smtp.isp.example]:587\n",
+        "[relay.example]:587 all:s1\n[smtp.isp.example]:587 joe:s2\n",
+        [b"joe@isp.example:smtp.isp.example:587 tls=verify auth=smtp.isp.example-587"],
+        [b"smarthost", b"smtp.isp.example-587"],
+    ),
+    (
+        RELAY + BY_SENDER + AUTH + "smtp_sender_dependent_authentication = yes\n",
+        "@isp.example [smtp.isp.example]:587\n",
+        "[relay.example]:587 all:s1\njoe@isp.example joe:s2\nann@isp.example ann:s3\nboss@x.example boss:s4\n",
+        [
+            b"joe@isp.example:smtp.isp.example:587 tls=verify auth=joe@isp.example",
+            b"ann@isp.example:smtp.isp.example:587 tls=verify auth=ann@isp.example",
+            b"boss@x.example:relay.example:587 tls=verify auth=boss@x.example",
+        ],
+        [b"smarthost", b"joe@isp.example", b"ann@isp.example", b"boss@x.example"],
+    ),
+    (BY_SENDER, "joe@isp.example [smtp.isp.example]:587\n", "", [b"joe@isp.example:smtp.isp.example:587 tls=none"], []),
+]
+
+
+@pytest.mark.parametrize(("text", "maps", "passwords", "routes", "logins"), SENDERS)
+def test_relays_and_logins_by_sender_are_senderroutes(
+    text: str, maps: str, passwords: str, routes: list[bytes], logins: list[bytes]
+) -> None:
+    plan = translate(text, {MAPS: maps, PASSWD: passwords})
+    made = plan.controls["senderroutes"]
+    assert [line for line in made if line in routes] == routes
+    extra = [line for line in made if line not in routes]
+    assert all(line.startswith(b"@isp.example:smtp.isp.example:587") for line in extra)
+    assert sorted(login.name for login in plan.logins) == sorted(logins)
+    for line in made:
+        find_route(b"x.example", {}, line.partition(b":")[0], {line.partition(b":")[0]: line.partition(b":")[2]})
+
+
+TRANSPORTS: list[tuple[str, list[bytes] | None, bytes]] = [
+    # a line of the map, what it adds to smtproutes, what is said of it
+    ("there.example smtp:[mx.there.example]:26", [b"there.example:mx.there.example:26 tls=verify"], BECAME),
+    (".there.example relay:[192.0.2.1]", [b".there.example:192.0.2.1:25 tls=verify"], BECAME),
+    ("there.example :[mx.there.example]", [b"there.example:mx.there.example:25 tls=verify"], BECAME),
+    ("there.example smtp:there.example", [b"there.example:there.example:25 tls=verify"], LOST),
+    ("there.example smtp:", [b"there.example:"], BECAME),
+    ("there.example :", None, NEEDLESS),
+    ("gone.example error:5.1.2 it moved", [b"gone.example:error:5.1.2 it moved"], BECAME),
+    ("gone.example error:550 it moved", [b"gone.example:error:it moved"], BECAME),
+    ("joe@there.example smtp:[a.b]", None, LOST),
+    ("there.example lmtp:unix:/run/lmtp", None, LOST),
+    ("there.example local:", None, LOST),
+    ("there.example slow:", None, LOST),
+    ("there.example nonsense", None, LOST),
+]
+
+
+@pytest.mark.parametrize(("line", "routes", "kind"), TRANSPORTS)
+def test_transports_are_smtproutes_where_they_can_be(line: str, routes: list[bytes] | None, kind: bytes) -> None:
+    plan = translate(RELAY + f"transport_maps = hash:{MAPS}\n", {MAPS: line + "\n"})
+    assert plan.controls["smtproutes"] == [*(routes or []), b":relay.example:587 tls=verify"]
+    key = b"transport_maps " + line.split(maxsplit=1)[0].encode()
+    assert kind in [one.kind for one in plan.said if one.key == key]
+
+
+def test_a_transport_for_everything_comes_before_relayhost() -> None:
+    text = "* smtp:[all.example]\nthere.example :\n"
+    plan = translate(RELAY + f"transport_maps = hash:{MAPS}\n", {MAPS: text})
+    assert plan.controls["smtproutes"] == [b":all.example:25 tls=verify", b"there.example:"]
+    assert b"relayhost" in said(plan, NEEDLESS)
+
+
+@pytest.mark.parametrize("name", ["transport_maps", "sender_dependent_relayhost_maps"])
+def test_a_map_without_a_source_is_said(name: str) -> None:
+    assert name.encode() in said(translate(RELAY + f"{name} = ldap:/etc/x, hash:/none\n"), LOST)
+
+
 @pytest.mark.parametrize(
     ("text", "key", "kind"),
     [
@@ -227,8 +317,8 @@ def test_any_value_can_be_expanded(value: bytes) -> None:
 @given(st.text(max_size=60))
 def test_any_map_can_be_read(text: str) -> None:
     for kind in (b"static", b"inline", b"hash", b"ldap"):
-        postfix_relay.read_map(lambda _: text.encode(), kind, text.encode())
-        postfix_relay.read_map(lambda _: text.encode(), kind, b"{" + text.encode() + b"}")
+        postfix_sources.read_map(lambda _: text.encode(), kind, text.encode())
+        postfix_sources.read_map(lambda _: text.encode(), kind, b"{" + text.encode() + b"}")
 
 
 @given(st.text(alphabet="abc$#:{} ,=", min_size=1, max_size=20))
