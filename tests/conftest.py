@@ -5,6 +5,7 @@ The list of what was skipped and why stands at the end of every run.
 
 import contextlib
 import gc
+import itertools
 import json
 import os
 import signal
@@ -106,9 +107,9 @@ def start_ahead(item: pytest.Item, stash: pytest.Stash) -> None:
     items, machines = item.session.items, stash[_MACHINES]
     if _NURSERY not in stash:
         stash[_NURSERY] = Nursery(sorted({str(other.path) for other in items if needs_machine(other)}))
-    rest = items[items.index(item) :]
+    rest = itertools.islice(items, items.index(item), None)
     count = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
-    for one in [other for other in rest if needs_machine(other)][:count]:
+    for one in itertools.islice(filter(needs_machine, rest), count):
         if one.nodeid not in machines:
             number = items.index(one)
             scratch = os.path.join(item.config.option.basetemp, "machines", str(number))

@@ -52,12 +52,16 @@ class Nursery:
 
     def start(self, number: int, test: str, scratch: str, descriptors: list[int]) -> None:
         order = {"start": number, "test": test, "scratch": scratch}
-        socket.send_fds(self._orders, [json.dumps(order).encode()], descriptors)
+        with contextlib.suppress(BrokenPipeError):  # it is gone: the test will not come to its end
+            socket.send_fds(self._orders, [json.dumps(order).encode()], descriptors)
 
     def finish(self, number: int, seconds: float) -> bool:
         """Wait so long for a machine, then end it.  Result: whether it had ended by itself."""
-        self._orders.send(json.dumps({"finish": number, "seconds": seconds}).encode())
-        return self._orders.recv(ORDER) == b"in time"
+        try:
+            self._orders.send(json.dumps({"finish": number, "seconds": seconds}).encode())
+            return self._orders.recv(ORDER) == b"in time"
+        except (BrokenPipeError, ConnectionResetError):
+            return False
 
     def close(self) -> None:
         """Nothing of it is left."""
@@ -79,7 +83,7 @@ class Machine:
     def result(self) -> tuple[list[Any], str]:
         """Pytest's reports as data, and everything else that was printed, when it has ended."""
         if not self._finish(LONGEST):
-            print(f"{self._test} has not ended in {LONGEST} s", file=sys.stderr)
+            print(f"{self._test} has not ended in {LONGEST} s, or its machine was lost", file=sys.stderr)
         self._reports.seek(0)
         self._output.seek(0)
         found = [json.loads(line) for line in self._reports.read().splitlines()]
@@ -118,6 +122,8 @@ def main(orders: socket.socket, files: list[str]) -> None:
             else:
                 in_time = finish(running.pop(order["finish"]), order["seconds"])
                 orders.send(b"in time" if in_time else b"late")
+    except BrokenPipeError:  # the session was killed
+        return
     finally:
         for pid in running.values():
             finish(pid, 0)

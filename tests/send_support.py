@@ -236,6 +236,7 @@ class Sender:
 
     def term(self) -> int:
         """Its exit status after a TERM."""
+        assert self.poll() is None, f"it has ended by itself: {self.status}\n{self.log.text()}"
         self.signal(signal.SIGTERM)
         return self.wait()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support import PATIENCE, free_port
-from tests.tls_support import Authority
+from tests.tls_support import Authority, hang_up
 
 USER, PASSWORD = "joe@example.com", "pa$$ w:o|r#d"
 
@@ -27,15 +27,6 @@ class Smarthost:
         self._certificate = authority.server("relay", "DNS:localhost,IP:127.0.0.1")
         self.context = self._certificate.context()
         self.fingerprint = self._certificate.fingerprint
-
-    async def hang_up(self) -> None:
-        """End every connection."""
-        for session in self.sessions:
-            for transport in (session.transport, getattr(session, "_original_transport", None)):
-                if transport is not None:
-                    transport.abort()
-        for _ in range(3):  # what abort() puts off comes in the loop's next rounds
-            await asyncio.sleep(0)
 
     async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:  # noqa: N802
         self.envelopes.append(envelope)
@@ -76,5 +67,5 @@ def smarthost(folder: str, *, implicit: bool = False) -> Iterator[Smarthost]:
     try:
         yield relay
     finally:
-        asyncio.run_coroutine_threadsafe(relay.hang_up(), server.loop).result(PATIENCE)
+        asyncio.run_coroutine_threadsafe(hang_up(relay.sessions), server.loop).result(PATIENCE)
         server.stop()

@@ -1,5 +1,6 @@
 """TLS at the other end: an authority of the test's own, certificates of every kind, and servers that use them."""
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -12,7 +13,7 @@ from typing import Any, Self
 import pytest
 
 from tests.remote_support import Line, Script
-from tests.support import PATH, free_port, write
+from tests.support import PATH, PATIENCE, free_port, write
 
 NAME = "smtp.example.org"
 
@@ -126,6 +127,7 @@ class Smarthost:
     def __init__(self, server: Server, user: bytes, password: bytes) -> None:
         smtp = pytest.importorskip("aiosmtpd.smtp", reason="needs aiosmtpd (pip)")
         controller = pytest.importorskip("aiosmtpd.controller", reason="needs aiosmtpd (pip)")
+        self.sessions: list[Any]
         self.envelopes: list[Any] = []
         self.logins: list[tuple[str, bytes, bytes]] = []
 
@@ -134,7 +136,16 @@ class Smarthost:
             is_he = (login.login, login.password) == (user, password)
             return smtp.AuthResult(success=is_he, handled=False)  # the 535 is the server's to say
 
-        self.controller = controller.Controller(
+        sessions = self.sessions = []
+
+        class Kept(controller.Controller):  # type: ignore[misc, name-defined]
+            """It knows its connections: a client may keep one that it needs no more for a while."""
+
+            def factory(self) -> Any:
+                sessions.append(super().factory())
+                return sessions[-1]
+
+        self.controller = Kept(
             self,
             hostname="127.0.0.1",
             port=free_port(),
@@ -155,4 +166,15 @@ class Smarthost:
         return self
 
     def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(hang_up(self.sessions), self.controller.loop).result(PATIENCE)
         self.controller.stop()
+
+
+async def hang_up(sessions: list[Any]) -> None:
+    """End every connection of aiosmtpd's, in its loop."""
+    for session in sessions:
+        for transport in (session.transport, getattr(session, "_original_transport", None)):
+            if transport is not None:
+                transport.abort()
+    for _ in range(3):  # what abort() puts off comes in the loop's next rounds
+        await asyncio.sleep(0)

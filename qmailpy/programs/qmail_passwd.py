@@ -101,8 +101,8 @@ def _change(home: Home, login: bytes, entry: passwords.Entry | None) -> None:
 
     file.change(home, to)
     if offers[0] != offers[1]:
-        said = b" ".join(offers[1])
-        descriptors.say(b"qmail-passwd: what can be offered to clients is now: " + said)
+        now = b" ".join(offers[1])
+        descriptors.say(b"qmail-passwd: what clients can be offered is now: %s; servers see it within 10 s" % now)
 
 
 def main(argv: list[bytes], home: Home) -> int:

@@ -27,7 +27,10 @@ def running(home: Home) -> bytes | None:
         pids = [name for name in posix.listdir(b"/proc") if name.isdigit()]
     except OSError:
         return None
-    parent = holder(Paths(home))
+    paths = Paths(home)
+    parent = holder(paths)
+    if not parent and _exists(paths.lock(b"sendmutex")):
+        return None  # we may look, and nobody holds it: those that run are of other homes
     found = set(_of(pids, owner, parent))
     return found.pop() if len(found) == 1 else None
 

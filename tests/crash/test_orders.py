@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("strace") is Non
 
 CALLS = ("unlink", "rename", "fsync", "write")
 # where to begin, shortly before the order: kills before are tests/crash/test_send's; and at least so many kills
-BEGIN = {"fsync": (7, 1), "unlink": (2, 0), "rename": (2, 0), "write": (3, 3)}
+BEGIN = {"fsync": (6, 1), "unlink": (2, 0), "rename": (2, 0), "write": (3, 3)}
 
 
 def one_life(folder: Path, verb: bytes, call: str, kill_at: int) -> bool:

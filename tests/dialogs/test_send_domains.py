@@ -172,8 +172,11 @@ def test_a_pass_that_waits_for_room_ends_when_its_domain_is_held(start: Start, s
     seen.append(sender.remote.command())  # of the pass for this domain only; there are two more
     control(store, holddomains="slow.example")
     reread(sender)
-    sender.remote.report(seen[-1].slot, b"K", b"")
     sender.log.wait("held", domain="slow.example")
+    sender.remote.report(seen[-1].slot, b"K", b"")
+    wait_for(
+        lambda: sender.log.text().endswith("remote 0/20"), "the end of all of them"
+    )  # until then it is not waiting
     sender.signal(signal.SIGALRM)
     assert sender.remote.serve().recipient == b"x@fast.example"
     assert sender.remote.is_quiet()

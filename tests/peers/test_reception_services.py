@@ -97,12 +97,16 @@ class Host:
 
 
 def exchange(host: str, port: int, request: bytes) -> bytes:
+    """The answer; nothing where the server hangs up at once."""
     with socket.create_connection((host, port), PATIENCE) as client:
-        client.sendall(request)
-        client.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(ConnectionResetError):
+        try:
+            client.sendall(request)
+            client.shutdown(socket.SHUT_WR)
             return client.makefile("rb").read()
-    return b""
+        except TimeoutError:
+            raise
+        except OSError:  # it has hung up before we had said it all
+            return b""
 
 
 class Supervised:
@@ -159,10 +163,11 @@ def supervised(request: pytest.FixtureRequest, tmp_path: object) -> Iterator[tup
 def test_all_services_are_linked_used_and_told_to_read_anew(supervised: tuple[Supervised, Host]) -> None:
     services, host = supervised
     wait_for_ports(host.place)
-    # qmail-authd may have been the last one: what it offers is read by new workers
-    wait_for(lambda: os.path.exists(f"{CLASSIC_HOME}/auth/mechanisms"), "auth/mechanisms")
+    # qmail-authd may have been the last one: what it offers is seen by the servers, or read anew when they are told
+    wait_for(lambda: b"PLAIN" in mechanisms(), "auth/mechanisms")
     for name in ("submission", "submissions"):
         renew(services, f"qmail-listen-{name}")
+        wait_for(lambda one=name: "PLAIN" in offered(host, one), f"AUTH of {name}")  # type: ignore[misc]
     host.use_all()
 
     log = services.log("qmail-listen-smtp")
@@ -187,6 +192,13 @@ def test_all_services_are_linked_used_and_told_to_read_anew(supervised: tuple[Su
         services.tell("down", service)
     wait_for(lambda: not any(is_running(pid) for pid in pids), "the end of all services")
     assert not any(accepts(host.place.domain, port) for port in PORTS.values())
+
+
+def mechanisms() -> bytes:
+    """What logins can be used for, as qmail-authd has written it."""
+    with contextlib.suppress(FileNotFoundError):
+        return read(f"{CLASSIC_HOME}/auth/mechanisms")
+    return b""
 
 
 def renew(services: Supervised, service: str) -> None:

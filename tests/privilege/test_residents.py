@@ -88,6 +88,8 @@ def look(place: Place, folder: str, extension: str) -> Seen:
     wait_for(lambda: os.path.exists(f"{folder}/parent"), "the probe")
     seen = Seen()
     seen.pid = int(read(f"{folder}/parent"))
+    # the probe may be quicker than its parent, which still has something to load before it waits
+    wait_for(lambda: status(f"/proc/{seen.pid}/status", ("State",))["State"] == "S (sleeping)", "qmail-local to wait")
     seen.process = {
         **status(f"/proc/{seen.pid}/status", STATUS_OF_QMAIL_LOCAL),
         "descriptors": descriptors(seen.pid),

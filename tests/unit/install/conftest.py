@@ -7,6 +7,7 @@ up for good.
 import os
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -86,9 +87,11 @@ def place_for(folder: object) -> bytes:
 
 
 @pytest.fixture
-def home(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def home(tmp_path: Path) -> Installed:
     """A complete embedded home of whoever runs the tests, as setup made one; the test may change all of it."""
-    path = place_for(tmp_path_factory.mktemp("setup"))
+    tmp_path.chmod(0o711)
+    (tmp_path / "setup").mkdir()
+    path = place_for(tmp_path / "setup")
     ready.embedded(os.fsdecode(path), lambda first: Installed(first.encode()).setup(), "installed", linked=False)
     return Installed(path)
 
