@@ -8,7 +8,7 @@ import posix
 
 from qmailpy.disk import control
 from qmailpy.disk.home import Home
-from qmailpy.disk.queue.holder import holder
+from qmailpy.disk.queue.holder import holder, is_free
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.verdict import Die
 
@@ -28,9 +28,9 @@ def running(home: Home) -> bytes | None:
     except OSError:
         return None
     paths = Paths(home)
+    if is_free(paths):
+        return None  # those that run are of other homes
     parent = holder(paths)
-    if not parent and _exists(paths.lock(b"sendmutex")):
-        return None  # we may look, and nobody holds it: those that run are of other homes
     found = set(_of(pids, owner, parent))
     return found.pop() if len(found) == 1 else None
 

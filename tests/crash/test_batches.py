@@ -50,13 +50,14 @@ def trace(home: str, log: str, *options: str) -> dict[int, int]:
 
 
 def kinds(log: str) -> Iterator[tuple[str, int]]:
-    """Each call as strace counts it: its name, and its number among those of this name."""
+    """Each call as strace counts it: its name, and its number among those of this name; but not those for memory."""
     seen: Counter[str] = Counter()
     for _, call, begins, _ in disk_model.calls(log):
         if begins:
             name = call.partition("(")[0]
             seen[name] += 1
-            yield name, seen[name]
+            if "MAP_ANONYMOUS" not in call:
+                yield name, seen[name]
 
 
 def member(number: str) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -163,7 +164,10 @@ def test_mailboxes_live_in_dovecot_by_lmtp(place: Place, server_is: str) -> None
         assert (put_off.outcome, "put_off_joe:_451_" in put_off.report) == ("deferral", True)
     after = place.log.count()
     place.send(place.user)
-    assert "Unable_to_connect_to_LMTP_server_" in place.log.wait("delivery", after=after).report
+    put_off = place.log.wait("delivery", after=after)
+    assert put_off.outcome == "deferral"
+    # a helper of a dovecot that has just ended may let one in, and hang up
+    assert re.search("(Unable_to_connect|Connected)_to_LMTP_server_", put_off.report)
     place.stop()
 
 

@@ -27,6 +27,15 @@ def holder(paths: Paths) -> int:
     return 0
 
 
+def is_free(paths: Paths) -> bool:
+    """Whether we may look, and nobody has it: no qmail-send runs here."""
+    try:
+        posix.stat(paths.lock(b"sendmutex"))
+    except OSError:
+        return False
+    return not holder(paths)
+
+
 def _of_line(line: bytes, inode: int) -> int:
     """The pid in a line as 3: FLOCK  ADVISORY  WRITE 1234 fe:01:5678 0 EOF; 0 if it is about another file."""
     words = line.split()
