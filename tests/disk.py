@@ -17,7 +17,8 @@ SIZE = 6 << 30  # bytes; it takes only as much of the disk as is written
 SPARE = 2 << 30  # bytes that the disk must have beside that
 # all of it may be lost with the machine: so nothing waits for the disk, and nothing is written before it must
 OPTIONS = "loop,nobarrier,noinit_itable,noatime,commit=300"
-FORMAT = ("-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", "-N", "1000000", "-m", "0")
+FORMAT = ("-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", "-m", "0")
+INODES = 1_000_000, 768  # as many, and a step that makes a group of them longer
 
 
 def cover(folder: str) -> bool:
@@ -27,13 +28,15 @@ def cover(folder: str) -> bool:
     """
     if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None or shutil.disk_usage(folder).free < SIZE + SPARE:
         return False
+    # who looks for a lock in /proc/locks knows its file's inode: it should be another one than in another session's
+    count = INODES[0] + os.getpid() % 1000 * INODES[1]
     below = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         namespaces.leave_mounts()
         with open(f"{folder}/{IMAGE}", "wb") as file:
             file.truncate(SIZE)
         for words in (
-            ["mkfs.ext4", "-q", "-F", *FORMAT, f"{folder}/{IMAGE}"],
+            ["mkfs.ext4", "-q", "-F", *FORMAT, "-N", str(count), f"{folder}/{IMAGE}"],
             ["mount", "-o", OPTIONS, f"{folder}/{IMAGE}", folder],
         ):
             if subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode != 0:

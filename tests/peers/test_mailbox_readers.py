@@ -76,7 +76,7 @@ def test_a_shell_announces_new_mail(joe: Joe, path: str) -> None:
         changes = f"{joe.home}/{'Mailbox' if path == 'Mailbox' else 'Maildir/new'}"
         before = int(os.stat(changes).st_mtime)
         deliver(joe, line)
-        # the shell compares whole seconds; of a Maildir the newest message's, which was written before it came into new/
+        # the shell compares whole seconds; of a Maildir the newest message's, written before it was in new/
         while int(min(times(changes))) == before:
             deliver(joe, line)
         terminal.type(b"echo two\n")
