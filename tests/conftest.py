@@ -27,6 +27,7 @@ _NURSERY = pytest.StashKey[Nursery]()
 _MACHINES = pytest.StashKey[dict[str, Machine]]()
 _CLAIM = pytest.StashKey[tuple[str, int]]()
 _COVERED = pytest.StashKey[bool]()
+UMASK = 0o022
 PLACE = "/var/tmp"  # on a real file system, as a queue is; root's tests bring their own one (tests/disk.py)
 
 
@@ -39,8 +40,10 @@ hypothesis.settings.load_profile("house")
 def pytest_configure(config: pytest.Config) -> None:
     """All files of this session below one directory on a real file system: $TMPDIR is there too.
 
-    And signals as a terminal gives them: under nohup, or in the background of a script, some come ignored.
+    And signals as a terminal gives them: under nohup, or in the background of a script, some come ignored. And the
+    usual umask.
     """
+    os.umask(UMASK)
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -93,6 +96,13 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """The next test in this process makes its files with the modes that it means."""
+    yield
+    os.umask(UMASK)
 
 
 def needs_machine(item: pytest.Item) -> bool:

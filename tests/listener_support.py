@@ -80,8 +80,13 @@ class Server:
     def close(self) -> None:
         """Whatever happened, nothing stays."""
         if self.process.poll() is None:
+            orphans = self.workers()  # they would go on to the end of their sessions
             self.process.kill()
             self.process.wait()
+            for pid in orphans:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not any(map(is_running, orphans)), "the end of the workers")
         if self.process.stdout is not None:
             self.process.stdout.close()
 

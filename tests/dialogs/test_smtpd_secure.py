@@ -32,11 +32,11 @@ def say(connection: socket.socket, *commands: bytes) -> list[bytes]:
     said = []
     with connection.makefile("rb") as file:
         for command in (None, *commands):
-            if command is not None:
-                connection.sendall(command + b"\r\n")
             try:
+                if command is not None:
+                    connection.sendall(command + b"\r\n")
                 line = file.readline()
-            except ConnectionResetError:  # it has closed, and we had more to say
+            except (ConnectionResetError, BrokenPipeError):  # it has closed, and we had more to say
                 break
             while line[3:4] == b"-":
                 line = file.readline()

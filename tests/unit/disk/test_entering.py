@@ -2,6 +2,7 @@
 
 import os
 import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,9 +20,10 @@ NAMES = Names(1, 2)
 
 
 @pytest.fixture
-def home(tmp_path: object) -> str:
-    os.umask(0o033)
-    return new_home(tmp_path)
+def home(tmp_path: object) -> Iterator[str]:
+    before = os.umask(0o033)
+    yield new_home(tmp_path)
+    os.umask(before)
 
 
 def message(home: str) -> Entering:

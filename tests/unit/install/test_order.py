@@ -76,8 +76,8 @@ def test_a_second_setup_changes_nothing(home: Installed) -> None:
 
 @pytest.mark.parametrize("linked", [False, True])
 def test_what_tests_copy_is_what_setup_makes(home: Installed, tmp_path: object, linked: bool) -> None:
-    copy = Installed(os.fsencode(f"{tmp_path}/other/place"))
     os.mkdir(f"{tmp_path}/other")
+    copy = Installed(place_for(f"{tmp_path}/other"))
     ready.copy(home.at(), copy.at(), linked=linked)
     ready.rename(home.at(), copy.at())
     assert copy.check().faults == []
