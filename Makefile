@@ -18,8 +18,9 @@ VPY = $(VENV)/bin/python
 RUN = $(VPY) -P -B
 READY = $(VENV)/.ready
 TESTREADY = $(VENV)/.test-ready
-# more than cores: some tests wait
+# more than two cores: some tests wait
 WORKERS = 3
+TOGETHER = -n $(WORKERS) --dist worksteal
 # sudo make must not leave files of root's in somebody's checkout
 OURS = f() { test "$$(id -u)" != 0 || chown -R "$$(ls -dn . | awk '{print $$3 ":" $$4}')" "$$@"; }; f
 # FORCE=all, or FORCE="names of programs": overwrite what was changed in the home
@@ -45,7 +46,7 @@ quick: $(TESTREADY)
 	$(VENV)/bin/ruff format --check -q .
 	$(VENV)/bin/ruff check -q .
 	$(VENV)/bin/mypy
-	$(RUN) -m pytest -q -n 2 -m "not slow and not root" tests/unit tests/house
+	$(RUN) -m pytest -q $(TOGETHER) -m "not slow and not root" tests/unit tests/house
 
 format: $(TESTREADY)
 	$(VENV)/bin/ruff format -q .
@@ -73,10 +74,10 @@ PYTEST = t() { $(RUN) -m pytest -q --durations=10 "$$@" < /dev/null; case $$? in
 
 # WHAT=tests/journeys make test: only these. Each that needs root has a machine of its own (tests/namespaces.py)
 test: $(TESTREADY)
-	@$(PYTEST) t -n $(WORKERS) --dist worksteal $(WHAT)
+	@$(PYTEST) t $(TOGETHER) $(WHAT)
 
 crash: $(TESTREADY)
-	@$(PYTEST) t -n 2 tests/crash
+	@$(PYTEST) t $(TOGETHER) tests/crash
 
 fuzz: $(TESTREADY)
 	@$(RUN) -m pytest -q -m hypothesis --hypothesis-profile=fuzz tests/unit < /dev/null

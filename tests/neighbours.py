@@ -79,12 +79,22 @@ def dns_server(folder: str, zones: Mapping[str, str]) -> Iterator[None]:
 class Sink:
     """A real SMTP server, Postfix's smtp-sink, that accepts everything and keeps it in files."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, pid: int) -> None:
         self.folder = folder
+        self._descriptors = f"/proc/{pid}/fd"
 
     def mail(self, count: int = 1) -> list[bytes]:
         """The messages, each with the sink's X-Helo-Args, X-Mail-Args and X-Rcpt-Args on top."""
-        return [read(path) for path in wait_for_files(self.folder, count)]
+        paths = wait_for_files(self.folder, count)
+        wait_for(lambda: self._open_files().isdisjoint(paths), "smtp-sink has written them to their ends")
+        return [read(path) for path in paths]
+
+    def _open_files(self) -> set[str]:
+        opened = set()
+        for name in os.listdir(self._descriptors):
+            with contextlib.suppress(FileNotFoundError):
+                opened.add(os.readlink(f"{self._descriptors}/{name}"))
+        return opened
 
 
 @contextlib.contextmanager
@@ -96,9 +106,9 @@ def smtp_sink(folder: str, address: str, port: int = 25, *options: str) -> Itera
     os.chmod(os.path.dirname(folder), 0o711)  # it gives root up before it opens a file
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     words = ["smtp-sink", *user, *options, "-d", f"{folder}/%s.", f"{address}:{port}", "100"]
-    with started(words, cwd=folder):
+    with started(words, cwd=folder) as process:
         wait_for(lambda: is_answered(address, port), "smtp-sink")
-        yield Sink(folder)
+        yield Sink(folder, process.pid)
 
 
 def make_spool(path: str) -> None:
