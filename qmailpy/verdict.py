@@ -132,3 +132,15 @@ def of_exit(status: int) -> int:
     if status == 0:
         return OK
     return PERM if status in PERMANENT_EXITS else TEMP
+
+
+def of_bug(error: BaseException) -> bytes:
+    """An unknown exception in words: its kind and where it was raised, not its content."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = ""
+    if trace is not None:
+        place = trace.tb_frame.f_code.co_filename.rpartition("/qmailpy/")[2]
+        where = f" at {place}:{trace.tb_lineno}"
+    return (type(error).__name__ + where).encode("ascii", "replace")

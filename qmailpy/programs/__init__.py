@@ -10,7 +10,7 @@ import sys
 
 from qmailpy.disk.home import DEFAULT, Home
 from qmailpy.system import descriptors, process
-from qmailpy.verdict import EXIT, TEMP, Die, words
+from qmailpy.verdict import EXIT, TEMP, Die, of_bug, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,20 +59,8 @@ def run(name: str, argv: list[bytes], home: Home, *, resident: bool = False) -> 
             descriptors.say(prefix + b"unable to write: " + words(error))
         return EXIT[TEMP]
     except BaseException as error:  # noqa: BLE001 - the outermost frame of a program
-        descriptors.say(name.encode() + b": fatal: internal error: " + describe(error))
+        descriptors.say(name.encode() + b": fatal: internal error: " + of_bug(error))
         return EXIT[TEMP]
-
-
-def describe(error: BaseException) -> bytes:
-    """An unknown exception in one line: its kind and where it was raised, not its content."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = ""
-    if trace is not None:
-        place = trace.tb_frame.f_code.co_filename.rpartition("/qmailpy/")[2]
-        where = f" at {place}:{trace.tb_lineno}"
-    return (type(error).__name__ + where).encode("ascii", "replace")
 
 
 def start(name: str, home: str) -> "NoReturn":

@@ -19,11 +19,10 @@ import select
 from qmailpy.disk.home import Home
 from qmailpy.disk.queue.entering import UMASK, check_queue
 from qmailpy.disk.queue.paths import Paths
-from qmailpy.programs import describe
 from qmailpy.receive.door.admission import MOST_FILES, Admission
 from qmailpy.receive.door.server import INHERIT, NAME, SERVICE, Door
 from qmailpy.system import descriptors, door, identity, limits, process, signals, title
-from qmailpy.verdict import LETTER, TEMP, Die, words
+from qmailpy.verdict import LETTER, TEMP, Die, of_bug, words
 from qmailpy.wire import door as wire
 from qmailpy.wire import envelope
 
@@ -109,7 +108,7 @@ def _relay(home: Home, uid: int, qp: int, message: int, records: bytes) -> wire.
     except Die as death:
         return wire.Answer(envelope.CUSTOM_TEXT_EXIT, qp, LETTER[death.verdict] + death.text)
     except Exception as error:  # noqa: BLE001 - a bug: the caller hears it
-        return wire.Answer(*((_MEMORY, qp) if isinstance(error, MemoryError) else (_BUG, qp, describe(error))))
+        return wire.Answer(*((_MEMORY, qp) if isinstance(error, MemoryError) else (_BUG, qp, of_bug(error))))
     return wire.Answer(0, qp)
 
 

@@ -19,7 +19,6 @@ from qmailpy.disk.home import Home
 from qmailpy.disk.queue.claiming import take_mutex
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.disk.queue.recipients import Trouble
-from qmailpy.programs import describe
 from qmailpy.rules import logline
 from qmailpy.send.controls import Controls
 from qmailpy.send.heart import Heart
@@ -28,7 +27,7 @@ from qmailpy.skeletons import renewal
 from qmailpy.skeletons.renewal import RESUMED
 from qmailpy.system import signals
 from qmailpy.system.loop import Loop
-from qmailpy.verdict import EXIT, OK, TEMP, Die
+from qmailpy.verdict import EXIT, OK, TEMP, Die, of_bug
 
 LOG = 0  # descriptor
 WATCH = b"watch="  # qmail-start's word for whose end is the end of all
@@ -102,7 +101,7 @@ def main(argv: list[bytes], home: Home) -> int:
         log.alert(death.text)
         code = death.code
     except Exception as error:  # noqa: BLE001 - a bug: one line, and the queue is as it was
-        log.say(logline.internal_error(describe(error)))
+        log.say(logline.internal_error(of_bug(error)))
         code = EXIT[TEMP]
     log.finish()
     return code

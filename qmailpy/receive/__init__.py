@@ -1,1 +1,1 @@
-"""Coming in: SMTP and its relatives (the sessions come with a later version)."""
+"""Coming in: the door, the listener, and what is spoken with other hosts and with users who log in."""

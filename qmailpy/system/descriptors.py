@@ -81,6 +81,16 @@ def read_whole(descriptor: int, limit: int) -> bytes:
     return content
 
 
+def is_at_end(descriptor: int) -> bool:
+    """Whether nobody can write here any more; what somebody wrote is forgotten.  descriptor: ready to be read."""
+    try:
+        return not posix.read(descriptor, 512)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 def say(line: bytes, descriptor: int = 2) -> None:
     """One line; nobody listening is no reason to fail."""
     try:

@@ -95,15 +95,9 @@ class RelayingDoor:
         self.loop.after(_BOUND, self._close_all)
 
     def _hear_starter(self) -> None:
-        try:
-            if posix.read(0, 512):
-                return
-        except BlockingIOError:
-            return
-        except OSError:
-            pass
-        self.loop.forget(0)
-        self.stop()
+        if descriptors.is_at_end(0):
+            self.loop.forget(0)
+            self.stop()
 
     def _close_all(self) -> None:
         for caller in list(self.callers):

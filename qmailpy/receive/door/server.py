@@ -155,15 +155,9 @@ class Door:
             self.loop.on_read(0, self._hear_starter)
 
     def _hear_starter(self) -> None:
-        try:
-            if posix.read(0, 512):
-                return
-        except BlockingIOError:
-            return
-        except OSError:
-            pass
-        self.loop.forget(0)
-        self.stop()
+        if descriptors.is_at_end(0):
+            self.loop.forget(0)
+            self.stop()
 
     def _listen(self) -> None:
         if self._listener is not None:

@@ -17,7 +17,7 @@ from qmailpy.skeletons import alone, peers
 from qmailpy.skeletons.alone import Alone
 from qmailpy.skeletons.dialog import Gone, Silent
 from qmailpy.system import descriptors, launcher, process, signals, title
-from qmailpy.verdict import words
+from qmailpy.verdict import of_bug, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Arriving:
             dialog = Alone(self._worker.home, self._service.patience, alone.note_on(2))
             return alone.hold(self._service.converse(dialog))
         except Exception as error:
-            descriptors.say(lines.line(b"warning: a session failed: " + lines.describe(error)))
+            descriptors.say(lines.line(b"warning: a session failed: " + of_bug(error)))
             raise
 
     # the end

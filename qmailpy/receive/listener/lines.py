@@ -60,15 +60,3 @@ def dropping(reason: bytes) -> bytes:
 def harmless(text: bytes) -> bytes:
     """A field."""
     return text[:_LONGEST].translate(_HARMLESS) + (b"..." if len(text) > _LONGEST else b"")
-
-
-def describe(error: BaseException) -> bytes:
-    """An unknown exception in one line: its kind and where it was raised, not its content."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = ""
-    if trace is not None:
-        place = trace.tb_frame.f_code.co_filename.rpartition("/qmailpy/")[2]
-        where = f" at {place}:{trace.tb_lineno}"
-    return (type(error).__name__ + where).encode("ascii", "replace")

@@ -15,7 +15,7 @@ from qmailpy.receive.listener.renewing import CHORES
 from qmailpy.receive.listener.worker import MOST_FILES, Worker
 from qmailpy.system import clock, descriptors, identity, limits, process, signals, title
 from qmailpy.system.loop import Loop
-from qmailpy.verdict import EXIT, TEMP, Die
+from qmailpy.verdict import EXIT, TEMP, Die, of_bug
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Master:
         try:
             pid = process.fork(lambda: self._work(ours, theirs, part))
         except OSError as error:
-            self._say(b"warning: unable to fork a worker: " + lines.describe(error))
+            self._say(b"warning: unable to fork a worker: " + of_bug(error))
             ours.close()
             self._loop.after(_REST, lambda: self._replace(generation))
             return
@@ -294,5 +294,5 @@ class Master:
             descriptors.say(lines.line(b"fatal: " + death.text))
             return death.code
         except Exception as error:
-            descriptors.say(lines.line(b"fatal: internal error: " + lines.describe(error)))
+            descriptors.say(lines.line(b"fatal: internal error: " + of_bug(error)))
             raise

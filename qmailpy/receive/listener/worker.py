@@ -20,7 +20,7 @@ from qmailpy.system.epoll import Epoll
 from qmailpy.system.listening import EXHAUSTED
 from qmailpy.system.loop import Loop
 from qmailpy.system.wheel import Wheel
-from qmailpy.verdict import words
+from qmailpy.verdict import of_bug, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Worker:
 
     def complain(self, session: Resident, error: Exception) -> None:
         """A session has failed: a bug, or no memory."""
-        self.note(lines.line(b"warning: session %s failed: %s" % (self.who(session), lines.describe(error))))
+        self.note(lines.line(b"warning: session %s failed: %s" % (self.who(session), of_bug(error))))
 
     def who(self, session: Resident) -> bytes:
         """Its name in the log."""
