@@ -6,7 +6,7 @@
 # make uninstall     removes programs, never mail; FORCE=all: although they are running
 # make accounts      prints the commands that create the accounts
 # make bench         messages per second and CPU per message, beside the budget, and sendmail beside Postfix's and dma's;
-#                    N=1000 messages each way
+#                    as root then the whole system beside Postfix; N=1000 messages each way
 # make crash         the queue killed after every system call, all of them
 # make fuzz          the decoders, with a hundred times as many examples as in make test
 
@@ -85,3 +85,4 @@ fuzz: $(TESTREADY)
 # N=1000 make bench: so many messages each way
 bench: $(TESTREADY)
 	@PYTHONPATH=. $(RUN) tests/bench/bench.py $(N) < /dev/null
+	@test "$$(id -u)" != 0 || PYTHONPATH=. $(RUN) tests/bench/beside.py $(N) < /dev/null

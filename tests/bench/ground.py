@@ -67,8 +67,16 @@ def go_private(words: list[str]) -> int:
 
 def prepare(scratch: str) -> str:
     """In namespaces of our own: a /dev without a log, and a disk.  Result: the directory to work in."""
-    ground, disk = f"{scratch}/ground", f"{scratch}/disk"
+    ground = f"{scratch}/ground"
     os.mkdir(ground)
+    disk = make_disk(scratch)
+    namespaces.make_dev(ground)
+    return disk
+
+
+def make_disk(scratch: str) -> str:
+    """In a mount namespace of our own: a file system with a journal.  Result: where it is."""
+    disk = f"{scratch}/disk"
     os.mkdir(disk)
     if not has_journal(scratch) and shutil.which("mkfs.ext4") is not None:
         with open(f"{scratch}/image", "wb") as file:
@@ -78,7 +86,6 @@ def prepare(scratch: str) -> str:
         subprocess.run(["mkfs.ext4", "-q", "-F", "-E", lazy, f"{scratch}/image"], check=True)
         subprocess.run(["mount", "-o", "loop", f"{scratch}/image", disk], check=True)
         os.chmod(disk, 0o755)
-    namespaces.make_dev(ground)
     return disk
 
 
