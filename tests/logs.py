@@ -15,10 +15,12 @@ GRAMMAR = {
     "delivery": r"delivery (?P<delivery>\d+): (?P<outcome>success|failure|deferral): (?P<report>.*)",
     "mangled": r"delivery (?P<delivery>\d+): report mangled, will defer",
     "bounce": r"bounce msg (?P<msg>\d+) qp (?P<qp>\d+)",
-    "order": r"order for msg (?P<msg>\d+): (?P<what>hold|release|delete|bounce)(: (?P<words>.*))?",
+    "order": r"order for msg (?P<msg>\d+): "
+    r"(?P<what>hold|release|delete|bounce|move( later| refused, it stays)?)(: (?P<words>.*))?",
     "unwanted": r"no bounce for msg (?P<msg>\d+) to (?P<recipient>.+): NOTIFY=[A-Z,]+",
     "report": r"(?P<what>success|delay) report msg (?P<msg>\d+) qp (?P<qp>\d+)",
-    "budget": r"bounce budget of (?P<limit>\d+) in an hour used up: further bounces to <(?P<sender>.*)> are collected",
+    "budget": r"bounce budget of (?P<limit>\d+) in an hour used up: further "
+    r"(bounces|reports) to <(?P<sender>.*)> are (collected|left out)",
     "held": r"held msg (?P<msg>\d+) to remote (?P<domain>.*): this domain is held",
     "busy": r"busy domain (?P<domain>.*): (?P<limit>\d+) deliveries at once, further mail waits",
     "triple": r"triple bounce: discarding bounce/(?P<msg>\d+)",

@@ -105,9 +105,11 @@ def smtp_sink(folder: str, address: str, port: int = 25, *options: str) -> Itera
     os.chmod(folder, 0o777)
     os.chmod(os.path.dirname(folder), 0o711)  # it gives root up before it opens a file
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    words = ["smtp-sink", *user, *options, "-d", f"{folder}/%s.", f"{address}:{port}", "100"]
+    host = f"[{address}]" if ":" in address else address
+    words = ["smtp-sink", *user, *options, "-d", f"{folder}/%s.", f"{host}:{port}", "100"]
     with started(words, cwd=folder) as process:
-        wait_for(lambda: is_answered(address, port), "smtp-sink")
+        wait_for(lambda: process.poll() is not None or is_answered(address, port), "smtp-sink")
+        assert process.poll() is None, "smtp-sink has ended; what it said is in the test's output"
         yield Sink(folder, process.pid)
 
 

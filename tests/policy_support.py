@@ -10,7 +10,7 @@ from typing import Any
 from qmailpy.disk.home import Home
 from qmailpy.receive.policy import controls
 from qmailpy.receive.policy.policy import Policy
-from qmailpy.receive.smtp.refusal import Refusal
+from qmailpy.receive.refusal import Refusal
 from qmailpy.skeletons import questions
 from qmailpy.skeletons.dialog import Dialog
 from qmailpy.wire import netstring

@@ -16,6 +16,7 @@ import pytest
 from qmailpy.disk.home import Home
 from qmailpy.remote.delivery import deliver
 from qmailpy.remote.equipment import Equipment
+from qmailpy.wire.wished import decode
 from tests.support import PATH, PATIENCE, free_port, has_program, wait_for, wait_for_exit, write
 
 HELO = "client.example.org"
@@ -183,10 +184,12 @@ class Place:
         prepare: Callable[[Equipment], None] | None = None,
         whole: bool = False,
         marked: bool = False,
+        wishes: bytes = b"",
     ) -> bytes:
         """One delivery of the message, in a loop of its own.
 
-        prepare: changes the equipment; marked: with the line that says that mail waits for the relay.
+        prepare: changes the equipment; marked: with the line that says that mail waits for the relay; wishes: of the
+        sender, as wire/wished writes them.
         Recipients: one if none is named.
         """
         to = list(recipients) or [b"to@there.example"]
@@ -195,7 +198,8 @@ class Place:
             equipment = Equipment(self.home)
             if prepare is not None:
                 prepare(equipment)
-            return await deliver(self.home, host, sender, to, descriptor, equipment, whole=whole)
+            wished = decode(wishes, len(to))
+            return await deliver(self.home, host, sender, to, descriptor, equipment, whole=whole, wishes=wished)
 
         descriptor = os.open(self.message, os.O_RDONLY)
         try:

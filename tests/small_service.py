@@ -12,7 +12,7 @@ import sys
 from qmailpy.disk.home import Home
 from qmailpy.receive.listener import options
 from qmailpy.receive.listener.master import Master
-from qmailpy.receive.listener.services import Service
+from qmailpy.receive.listener.service import Service
 from qmailpy.skeletons.dialog import Dialog
 from qmailpy.system import identity, listening, signals
 

@@ -7,8 +7,8 @@ from typing import Any
 from qmailpy.disk.home import Home
 from qmailpy.receive.policy.policy import Policy
 from qmailpy.receive.smtp.controls import Controls
+from qmailpy.receive.smtp.conversation import converse
 from qmailpy.receive.smtp.services import Services
-from qmailpy.receive.smtp.session import converse
 from qmailpy.skeletons import questions
 from qmailpy.skeletons.dialog import Dialog, Silent
 from qmailpy.skeletons.submit import Result

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+_TOLD = 20  # instructions of one delivery that are told of
+_LONGEST_TOLD = 500  # bytes of each: all of them must fit a resident's answer
+
+
 class Counts:
     """What was done so far; recipients: of the forwards."""
 
@@ -61,8 +65,11 @@ def carry_out(
     home: Home,
     *,
     resident: bool = False,
+    told: "list[bytes] | None" = None,
 ) -> int:
     """Deliver.  variables: of spec/05 2, also in our environment by now; resident: see forward().
+
+    told: gets each instruction that is begun; of a program not what it is called with, which may be a secret.
 
     Result: exit code.  Errors: Die; the lines before the one that failed have been done, nothing was forwarded.
     """
@@ -71,6 +78,9 @@ def carry_out(
         if instruction.kind == REFUSE:
             raise Die(TEMP, instruction.argument)
         counts.add(instruction)
+        if told is not None and len(told) < _TOLD:
+            shown = b"" if instruction.kind == PROGRAM else b" " + instruction.argument[:_LONGEST_TOLD]
+            told.append(instruction.kind + shown)
         if instruction.kind == MAILDIR:
             mailboxes.into_maildir(instruction.argument, message, variables, counts.files - 1)
         elif instruction.kind == MBOX:

@@ -40,16 +40,19 @@ def load(name: str) -> "Main":
     return main
 
 
-def run(name: str, argv: list[bytes], home: Home, *, resident: bool = False) -> int:
+def run(name: str, argv: list[bytes], home: Home, *, resident: bool = False, told: "list[bytes] | None" = None) -> int:
     """Run a program's function and turn every way it can end into its exit code.
 
-    resident: the process will run it again, for another message; the program is told.
+    resident: the process will run it again, for another message; the program is told. told: gets what a resident one
+    has to tell of its message.
     Die: its text is one line on fd 2. Anything unknown is 111 and one line without a traceback: a bug
     must defer mail, never bounce it.
     """
     prefix = b"" if name in _SPEAKING_FOR_THE_SYSTEM else name.encode() + b": fatal: "
     try:
         main = load(name)
+        if told is not None:
+            return main(argv, home, resident=True, told=told)
         return main(argv, home, resident=True) if resident else main(argv, home)
     except Die as death:
         descriptors.say(prefix + death.text)

@@ -28,7 +28,7 @@ from qmailpy.verdict import EXIT, PERM, TEMP, Die, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qmailpy.receive.listener.services import Maker
+    from qmailpy.receive.listener.service import Maker
 
 _MOST_WORKERS = 16  # as control/listenworkers may say; more than that leave no room for those of before
 _FAMILIES = {options.ANY: 0, options.IPV4: 4, options.IPV6: 6}

@@ -54,8 +54,11 @@ def _publish(variables: dict[bytes, bytes]) -> None:
     process.set_variables(variables)
 
 
-def main(argv: list[bytes], home: Home, *, resident: bool = False) -> int:
-    """See the head of this file.  resident: this process serves more than one delivery."""
+def main(argv: list[bytes], home: Home, *, resident: bool = False, told: "list[bytes] | None" = None) -> int:
+    """See the head of this file.  resident: this process serves more than one delivery.
+
+    told: gets the name of the .qmail file, then where it went.
+    """
     acting, (user, homedir, local, dash, ext, domain, sender, default) = _arguments(argv)
     if acting and identity.is_root() and not home.embedded:
         raise Die(TEMP, b"Not allowed to perform deliveries as root.")
@@ -67,6 +70,8 @@ def main(argv: list[bytes], home: Home, *, resident: bool = False) -> int:
     if acting:
         message.refuse_loop(variables[environment.DTLINE])
     found = dotqmail.find(dash, ext)
+    if told is not None:
+        told.append(found.name if found is not None else b"")
     if found is None and dash:
         raise Die(PERM, b"Sorry, no mailbox here by that name. (#5.1.1)")
     variables[environment.NEWSENDER] = dotqmail.new_sender(sender, dash, ext, local, domain)
@@ -74,4 +79,6 @@ def main(argv: list[bytes], home: Home, *, resident: bool = False) -> int:
         variables[environment.DEFAULT] = found.default
     _publish(variables)
     steps = dotqmail.steps(found, default)
-    return execution.carry_out(steps, message, variables, home, resident=resident) if acting else execution.show(steps)
+    if not acting:
+        return execution.show(steps)
+    return execution.carry_out(steps, message, variables, home, resident=resident, told=told)

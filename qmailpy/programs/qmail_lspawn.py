@@ -15,11 +15,12 @@ import posix
 from qmailpy.disk import control, mailspool
 from qmailpy.disk.home import Home
 from qmailpy.programs import run
+from qmailpy.rules import trace
 from qmailpy.rules.local_report import local_report, shorten
-from qmailpy.skeletons.lookups import Lookups
+from qmailpy.skeletons.lookups import FOUND, Lookups
 from qmailpy.skeletons.outcome import Outcome
 from qmailpy.skeletons.renewal import RESUMED
-from qmailpy.skeletons.spawner import WIDE_SLOTS, WIDE_WORD, Spawner
+from qmailpy.skeletons.spawner import TRACES, WIDE_SLOTS, WIDE_WORD, Spawner
 from qmailpy.skeletons.turns import Turns
 from qmailpy.system import identity, limits, process, title
 from qmailpy.system.resident import Crew, Kind
@@ -40,6 +41,8 @@ KILLED = 9  # how a resident child that died instead of answering is taken to ha
 BUG, AS_ROOT = 112, 113  # lspawn's own exit codes (spec/03 5)
 CANNOT_EXEC_NOW, CANNOT_EXEC = 120, 126
 LINGER = 5.0  # seconds that a user's background program may keep its report open after the delivery has ended
+TOLD = b"told\0"  # before a request whose answer is to say what was done; it begins no argv
+_MOST_TOLD, _LONGEST_TOLD = 30, 16384  # pieces and bytes of that: an answer is one packet
 CONCURRENCY = 10  # of control/concurrencylocal, where it says nothing
 TOO_SLOW = b"Other deliveries to this user are taking long, so this one has to wait. (#4.2.0)\n"
 
@@ -86,10 +89,14 @@ class Lspawn:
             if user is None:
                 posix.close(message)
                 return
+            if command.traced:
+                self._spawner.tell(command, _story_of_user(user, FOUND.get(answer[1:2] if answer else b"", b"")))
             words = [user.name, user.home, local, user.dash, user.ext, domain, command.sender, self._default]
             argv = [b"bin/qmail-local", b"--", *words]
             # a user is his home too: virtual users share a uid
-            self._turns.take((user.uid, user.home), lambda done: self._start(user, argv, message, report, done), refuse)
+            self._turns.take(
+                (user.uid, user.home), lambda done: self._start(user, argv, message, report, done, command), refuse
+            )
 
         def refuse() -> None:
             posix.close(message)
@@ -99,20 +106,30 @@ class Lspawn:
 
     # 2. deliver as him, when it is his turn
 
-    def _start(self, user: User, argv: list[bytes], message: int, report: "Reporter", done: "Done") -> None:
+    def _start(
+        self, user: User, argv: list[bytes], message: int, report: "Reporter", done: "Done", command: Command
+    ) -> None:
         def ended(letter: bytes, text: bytes) -> None:
             report(letter, text)
             done()
 
         try:
-            self._become_and_deliver(user, argv, message, ended)
+            self._become_and_deliver(user, argv, message, ended, command)
         except OSError:
             ended(b"Z", b"qmail-spawn unable to fork. (#4.3.0)\n")
         finally:
             posix.close(message)
 
-    def _become_and_deliver(self, user: User, argv: list[bytes], message: int, report: "Reporter") -> None:
+    def _become_and_deliver(
+        self, user: User, argv: list[bytes], message: int, report: "Reporter", command: Command
+    ) -> None:
         outcome = Outcome(self._spawner.loop, shorten, local_report, report, LINGER)
+
+        def ended(answer: bytes | None) -> None:
+            if command.traced and answer:
+                self._spawner.tell(command, _story_of_delivery(answer[1:]))
+            outcome.end(*((answer[0], 0) if answer else (0, KILLED)))
+
         try:
             if self._spawner.is_ours(self._local):
                 self._crew.give(
@@ -125,9 +142,9 @@ class Lspawn:
                         self._run_local,
                         lambda: self._prepare_box(user),
                     ),
-                    b"\0".join(argv),
+                    TOLD + b"\0".join(argv) if command.traced else b"\0".join(argv),
                     [message, outcome.write_end, outcome.write_end],
-                    lambda answer: outcome.end(*((answer[0], 0) if answer else (0, KILLED))),
+                    ended,
                 )
             else:
                 pid = process.fork(lambda: self._exec_local(user, argv, message, outcome.write_end))
@@ -143,8 +160,11 @@ class Lspawn:
             mailspool.prepare(self._boxes, user.name, user.uid, user.gid)
 
     def _run_local(self, request: bytes) -> bytes:
-        """Runs in a resident child that is the user: the answer is the exit code."""
-        return bytes((run("qmail-local", request.split(b"\0"), self._home, resident=True),))
+        """Runs in a resident child that is the user: the answer is the exit code, and what is to be told."""
+        told: list[bytes] | None = [] if request.startswith(TOLD) else None
+        argv = request.removeprefix(TOLD).split(b"\0")
+        code = bytes((run("qmail-local", argv, self._home, resident=True, told=told),))
+        return code if told is None else code + b"\0".join(told)[:_LONGEST_TOLD]
 
     def _exec_local(self, user: User, argv: list[bytes], message: int, output: int) -> int:
         """Runs in a forked child: becomes the user, then qmail-local."""
@@ -175,6 +195,24 @@ def _together(home: Home, slots: int) -> int:
     return min(control.integer(home, "concurrencylocal", CONCURRENCY), slots)
 
 
+def _story_of_user(user: User, by: bytes) -> bytes:
+    fields: dict[str, bytes | int] = {
+        "event": b"user",
+        "by-file": by,
+        "user": user.name,
+        "uid": user.uid,
+        "home": user.home,
+    }
+    return trace.encode({**fields, "dash": user.dash, "ext": user.ext})
+
+
+def _story_of_delivery(told: bytes) -> bytes:
+    """What a process of the user says that it has done: words of his, and nothing else believes them."""
+    name, *went = told.split(b"\0", _MOST_TOLD)
+    fields: dict[str, bytes | int] = {"by": b"qmail-local", "event": b"dotqmail", "file": name or b"default"}
+    return trace.encode({**fields, "lines": len(went), "went": b"; ".join(went)})
+
+
 def _user_of(answer: bytes | None, report: "Reporter") -> User | None:
     """Who the lookup found.  None: what it said has been reported."""
     if not answer:
@@ -183,7 +221,7 @@ def _user_of(answer: bytes | None, report: "Reporter") -> User | None:
     if answer[0]:
         report(*local_report(b"", answer[0], 0))
         return None
-    user = getpw.decode(answer[1:])
+    user = getpw.decode(answer[2:])
     if user is not None and user.uid != 0:
         return user
     report(*local_report(b"", BUG if user is None else AS_ROOT, 0))
@@ -191,8 +229,8 @@ def _user_of(answer: bytes | None, report: "Reporter") -> User | None:
 
 
 def main(argv: list[bytes], home: Home) -> int:
-    """See the head of this file.  argv: program, default delivery [wide] [resumed]."""
-    if len([word for word in argv if word not in (WIDE_WORD, RESUMED)]) < 2:
+    """See the head of this file.  argv: program, default delivery [wide] [traces] [resumed]."""
+    if len([word for word in argv if word not in (WIDE_WORD, TRACES, RESUMED)]) < 2:
         raise Die(PERM, b"usage: qmail-lspawn defaultdelivery")
     posix.chdir(home.path)
     title.set_title("qmail-lspawn", argv[1].decode("utf-8", "replace"))

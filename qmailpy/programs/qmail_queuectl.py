@@ -1,9 +1,11 @@
-"""qmail-queuectl: lists messages in the queue; holds, releases, deletes, fails or retries them.
+"""qmail-queuectl: lists messages in the queue; holds, releases, deletes, fails, retries or moves them.
 
-qmail-queuectl [ -ajnH ] [ -s sender ] [ -r recipient ] [ -o age ] [ -y age ] [ -t text ] command [ number ... ]
-Commands: list, show, cat, hold, release, delete, bounce, retry. -s, -r: patterns with *; -o, -y: older, younger than
-90, 15m, 2h, 3d or 1w; -H: held; -a: all messages; -n: say what would be done; -j: JSON. Long forms: --sender=,
---recipient=, --older=, --younger=, --text=, --held, --all, --dry-run, --json, --show.
+qmail-queuectl [ -ajnH ] [ -s sender ] [ -r recipient ] [ -o age ] [ -y age ] [ -t text ] [ -q queue ] command
+[ number ... ]
+Commands: list, show, cat, hold, release, delete, bounce, retry, move. -s, -r: patterns with *; -o, -y: older, younger
+than 90, 15m, 2h, 3d or 1w; -H: held; -a: all messages; -n: say what would be done; -j: JSON; -q: where to move them, a
+queue program or the home of another qmail. Long forms: --sender=, --recipient=, --older=, --younger=, --text=,
+--queue=, --held, --all, --dry-run, --json, --show.
 Runs as: root, who becomes qmails for good; the owner of an embedded home.
 Descriptors: 1 what was found or done; 2 one line if it fails.
 Exit codes: 0 done; 1 no such message, or not all could be done; 100 usage; 111 the queue cannot be read, or qmail-send
@@ -21,7 +23,7 @@ from qmailpy.disk.queue.entries import Entry
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.disk.queue.recipients import Trouble
 from qmailpy.rules.date import date822
-from qmailpy.skeletons import asking, json_words
+from qmailpy.skeletons import asking, elsewhere, json_words
 from qmailpy.skeletons.ownership import become_owner
 from qmailpy.skeletons.queue_choosing import ORDERS, Call
 from qmailpy.skeletons.queue_words import as_json
@@ -34,7 +36,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOT_ALL = 1  # exit code
-_PAST = {b"hold": b"held", b"release": b"released", b"delete": b"deleted", b"bounce": b"failed", b"retry": b"retried"}
+_PAST = {
+    b"hold": b"held",
+    b"release": b"released",
+    b"delete": b"deleted",
+    b"bounce": b"failed",
+    b"retry": b"retried",
+    b"move": b"on its way",
+}
+_MARKS = {  # order -> as JSON says it, and the list
+    orders.HOLD: ("hold", b"held"),
+    orders.DELETE: ("delete", b"to be deleted"),
+    orders.FAIL: ("bounce", b"to be bounced"),
+    orders.MOVE: ("move", b"to be moved"),
+}
+_WAITS_FOR = {
+    question.RUNNING: b"being tried",
+    question.HELD: b"when its domain is no longer held (control/holddomains)",
+    question.BUSY: b"when its domain has room (control/concurrencydomain)",
+}
 _LATER = b"later, when what is under way has ended"
 _AT_START = b"at the next start of qmail-send"
 _PRINTABLE = bytes(byte if 32 <= byte <= 126 else ord("?") for byte in range(256))
@@ -60,7 +80,7 @@ class _Control:
     def __init__(self, home: Home, call: Call) -> None:
         """Nothing is read yet."""
         self._home, self._call, self._paths = home, call, Paths(home)
-        self._held = orders.held(self._paths)
+        self._ordered = orders.letters(self._paths)
 
     def chosen(self) -> "Iterator[Entry]":
         """The messages that are meant.  Errors: Trouble."""
@@ -70,7 +90,7 @@ class _Control:
         else:
             found = filter(None, entries.entries(self._paths))
         for entry in found:
-            if choice.fits(entry, now, held=entry.number in self._held):
+            if choice.fits(entry, now, held=self._ordered.get(entry.number) == orders.HOLD):
                 yield entry
 
     # list, show, cat
@@ -107,7 +127,12 @@ class _Control:
         return {number: said.split(b" ")[:2] for number, said in answers}
 
     def _more(self, entry: Entry, waits: list[bytes]) -> dict[str, object]:
-        told: dict[str, object] = {"held": entry.number in self._held, "path": self._path(entry).decode()}
+        order = self._ordered.get(entry.number)
+        told: dict[str, object] = {
+            "held": order == orders.HOLD,
+            "ordered": None if order is None else _MARKS[order][0],
+            "path": self._path(entry).decode(),
+        }
         for channel, word in zip(("local", "remote"), waits, strict=False):
             told[f"next_{channel}"] = int(word) if word.isdigit() else word.decode() if word != b"-" else None
         return told
@@ -117,7 +142,8 @@ class _Control:
 
     def _lines(self, entry: Entry, waits: list[bytes], *, whole: bool) -> "Iterator[tuple[bytes, ...]]":
         """Each line's columns."""
-        marks = [b"new"] * entry.is_new + [b"held"] * (entry.number in self._held) + [b"bouncing"] * entry.bouncing
+        order = self._ordered.get(entry.number)
+        marks = [b"new"] * entry.is_new + ([] if order is None else [_MARKS[order][1]]) + [b"bouncing"] * entry.bouncing
         head = [_date(entry.birth), b"#%d" % entry.number, b"%d" % entry.size, b"<" + entry.sender + b">", *marks]
         yield (b"  ".join(head),)
         if entry.error is not None:
@@ -127,8 +153,8 @@ class _Control:
         for channel, word in zip((b"local", b"remote"), waits, strict=False):
             if word.isdigit():
                 yield b"", b"next", channel, _date(int(word))
-            elif word == question.RUNNING:
-                yield b"", b"next", channel, b"being tried"
+            elif word in _WAITS_FOR:
+                yield b"", b"next", channel, _WAITS_FOR[word]
         if whole:
             yield b"", b"file", self._path(entry)
 
@@ -146,7 +172,9 @@ class _Control:
     # hold, release, delete, bounce, retry
 
     def order(self) -> int:
-        """Result: exit code."""
+        """Result: exit code.  Errors: Die TEMP."""
+        if self._call.command == b"move" and (fault := elsewhere.fault_of(self._call.text)):
+            raise Die(TEMP, fault + b"; nothing was done")
         chosen = list(self.chosen())
         missing = self._call.choice.numbers - {entry.number for entry in chosen}
         results = [(entry.number, b"would be " + _PAST[self._call.command]) for entry in chosen]
@@ -180,7 +208,7 @@ class _Control:
             if verb != question.RELEASE:
                 orders.write(self._paths, entry.number, orders.Order(verb, entry.key, self._call.text))
                 yield entry.number, question.DONE if verb == question.HOLD else _AT_START
-            elif entry.number in self._held:
+            elif self._ordered.get(entry.number) in (orders.HOLD, orders.MOVE):
                 orders.remove(self._paths, entry.number)
                 yield entry.number, question.DONE
             else:

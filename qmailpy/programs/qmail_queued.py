@@ -5,11 +5,12 @@ Runs as: qmailq (root becomes it; qmailr where there is no queue), or the owner 
 qmail-start, or as its own service.
 Arguments: none, or `service`: then descriptor 0 says nothing. `standby` only from qmail-start; `--inherit SOCKET LOCK`
 only from an older version of it. With one of the first two it waits where another door is open, and is the next one.
-Descriptors: 0 a pipe held by the starter, whose end means: finish; 2 warnings.
+Descriptors: 0 a pipe held by the starter, whose end means: finish; 1 with `traces`, qmail-send's ear; 2 warnings.
 Signals: TERM and INT finish, HUP reads the control files again.
 Exit codes: 0 told to end; 111 it cannot start, above all because another door is open.
 Control files: direct; queuebytes (bytes of a message, 0 for any; default 1 GiB), queuereserve, queuereservefiles (what
-must be free), localtime (of Received); without a queue also those of qmail-direct, and smtpauth.
+must be free), localtime (of Received), trace (looked at every few seconds); without a queue also those of
+qmail-direct, and smtpauth.
 Trusts: the kernel, about who the caller is; nobody else.
 """
 
@@ -158,4 +159,6 @@ def main(argv: list[bytes], home: Home) -> int:
         return 0
     trusted = frozenset((0, *home.roles.uid.values()))
     admission = Admission(limits.open_files(MOST_FILES), trusted)
-    return Door(home, lock, admission, listener, service=SERVICE in argv).run()
+    the_door = Door(home, lock, admission, listener, service=SERVICE in argv)
+    the_door.story.begin(argv, service=SERVICE in argv)
+    return the_door.run()

@@ -3,11 +3,11 @@
 Runs as: qmails.  Started by qmail-start, which becomes it: the other daemons are its children.
 Descriptors: 0 log; 1 commands to qmail-lspawn, 2 its reports; 3 and 4 the same for qmail-rspawn; 5 commands to
 qmail-clean, 6 its answers.  Arguments: `wide` if the spawners were asked for the wide
-notation, `watch=PID,...` the door and the logger.
+notation, `watch=PID,...` the door and the logger, `traces=NAME,...` who of them tells stories; 8 is the door's.
 Signals: TERM and INT finish what is under way and leave; ALRM try everything now; HUP reread the controls.
 Control files: bouncebudget bouncecontent bounceformat bouncefrom bouncehost concurrencydomain concurrencylocal
 concurrencyremote delaywarning doublebouncehost doublebounceto envnoathost holddomains locals localtime me percenthack
-queuelifetime smtproutes virtualdomains.  $QMAILQUEUE: what bounces are injected with.
+queuelifetime smtproutes trace virtualdomains.  $QMAILQUEUE: what bounces are injected with.
 Exit codes: 0 left in order, 111 could not start, or a bug; nothing is lost: the queue is on disk.
 Trusts: queue/ as qmailq and itself wrote it.  Reports of deliveries are text from outside.
 """
@@ -29,8 +29,9 @@ from qmailpy.system import signals
 from qmailpy.system.loop import Loop
 from qmailpy.verdict import EXIT, OK, TEMP, Die, of_bug
 
-LOG = 0  # descriptor
+LOG, DOOR = 0, 8  # descriptors: the log, and where the door tells what it has taken
 WATCH = b"watch="  # qmail-start's word for whose end is the end of all
+TRACES = b"traces="  # and for who can be asked for the story of a message: local, remote, door
 GARBAGE = (20000, 50, 100)  # few cycles are made here, and a collection looks at every waiting message
 
 
@@ -59,8 +60,12 @@ def _be_the_only_one(home: Home) -> None:
 
 def _watched(argv: list[bytes]) -> frozenset[int]:
     """The daemons that no pipe tells of: watch=PID,PID among the arguments."""
-    words = [word.removeprefix(WATCH) for word in argv[1:] if word.startswith(WATCH)]
-    return frozenset(int(pid) for word in words for pid in word.split(b",") if pid.isdigit())
+    return frozenset(int(pid) for pid in _words(argv, WATCH) if pid.isdigit())
+
+
+def _words(argv: list[bytes], prefix: bytes) -> list[bytes]:
+    words = [word.removeprefix(prefix) for word in argv[1:] if word.startswith(prefix)]
+    return [part for word in words for part in word.split(b",")]
 
 
 def _serve(argv: list[bytes], home: Home, loop: Loop, log: Log) -> list[bytes] | None:
@@ -71,6 +76,7 @@ def _serve(argv: list[bytes], home: Home, loop: Loop, log: Log) -> list[bytes] |
     signals.ignore(signals.SIGPIPE)
     posix.umask(0o077)
     _be_the_only_one(home)
+    log.trace.meet(_words(argv, TRACES), loop, DOOR)
     heart = Heart(loop, log, home, controls, _watched(argv), wide=b"wide" in argv[1:])
     heart.catch_signals()
     if RESUMED in argv:

@@ -16,9 +16,9 @@ from qmailpy.disk.home import Home
 from qmailpy.receive import certificates
 from qmailpy.receive.policy.policy import Policy
 from qmailpy.receive.smtp.controls import Controls
+from qmailpy.receive.smtp.conversation import NO_CONTROLS, NO_MEMORY, converse
 from qmailpy.receive.smtp.ending import LOST
 from qmailpy.receive.smtp.services import offered
-from qmailpy.receive.smtp.session import NO_CONTROLS, NO_MEMORY, converse
 from qmailpy.skeletons import connection
 from qmailpy.skeletons.alone import Alone, hold
 from qmailpy.system import descriptors

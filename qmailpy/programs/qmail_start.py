@@ -8,8 +8,9 @@ Signals: before it is qmail-send, INT and TERM end it at once; the daemons see t
 Trusts: the administrator, and nobody else who could write into the home, a program or the library.
 
 The pipes (spec/03-pipes.md 1): qmail-send 1 -> lspawn 0, lspawn 1 -> qmail-send 2, the same 3 and 4 for rspawn, 5 and 6
-for clean; the door's 0 ends when qmail-send does. A daemon of ours is forked, not executed: together they share the
-interpreter's memory. One that has been replaced (first on PATH, not our launcher) is executed, as in qmail.
+for clean; the door's 0 ends when qmail-send does, its 1 -> qmail-send 8 if both are ours (PIC/decisions/trace). A
+daemon of ours is forked, not executed: together they share the interpreter's memory. One that has been replaced (first
+on PATH, not our launcher) is executed, as in qmail.
 """
 
 import fcntl
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_DELIVERY = b"./Mailbox"
+TRACES = b"traces"  # a word for daemons of ours: the story of a message may be asked for, and is heard
+CHANNEL_OF = {"qmail-lspawn": b"local", "qmail-rspawn": b"remote"}
 _FIRST_PIPE = 10  # descriptors below are handed out by number; the pipes must stay clear of them
 
 
@@ -168,18 +171,26 @@ def main(argv: list[bytes], home: Home) -> int:
         watched.append(fork(logger, "qmaill", {0: to_log[0], 1: 1}))
         log = to_log[1]
     commands, reports = {}, {}
+    tellers: list[bytes] = []  # who can tell qmail-send the story of a message
     for name, arguments, role in (
         ("qmail-lspawn", [default], "root"),
         ("qmail-clean", [], "qmailq"),
         ("qmail-rspawn", [], "qmailr"),
     ):
         commands[name], reports[name] = _pipe(), _pipe()
-        word = wide if name != "qmail-clean" and starter.is_ours(name.encode()) else []
+        word: list[bytes] = []
+        if name in CHANNEL_OF and wide and starter.is_ours(name.encode()):
+            word = [*wide, TRACES]
+            tellers.append(CHANNEL_OF[name])
         fork([name.encode(), *arguments, *word], role, {0: commands[name][0], 1: reports[name][1]})
-    door = _pipe()
+    door, told = _pipe(), _pipe()
     if _door_is_free(home):
         standby = [b"standby"] if starter.is_pristine(b"qmail-queued") else []  # its service may start just now
-        watched.append(fork([b"qmail-queued", *standby], "qmailq", {0: door[0], 1: 2}))
+        if standby and starter.is_pristine(b"qmail-send"):
+            standby.append(TRACES)
+            tellers.append(b"door")
+        pipes = {0: door[0], 1: told[1] if TRACES in standby else 2}
+        watched.append(fork([b"qmail-queued", *standby], "qmailq", pipes))
     process.arrange(
         {
             0: log,
@@ -190,8 +201,12 @@ def main(argv: list[bytes], home: Home) -> int:
             5: commands["qmail-clean"][1],
             6: reports["qmail-clean"][0],
             7: door[1],  # nobody writes it: the door sees its end when we are gone
+            8: told[0],
         }
     )
-    process.close_above(7)
-    words = [*wide, b"watch=" + b",".join(b"%d" % pid for pid in watched)] if starter.is_pristine(b"qmail-send") else []
+    process.close_above(8 if b"door" in tellers else 7)
+    words: list[bytes] = []
+    if starter.is_pristine(b"qmail-send"):
+        words = [*wide, b"watch=" + b",".join(b"%d" % pid for pid in watched)]
+        words += [TRACES + b"=" + b",".join(tellers)] * bool(tellers)
     return starter.turn_into([b"qmail-send", *words], "qmails")

@@ -85,7 +85,7 @@ def _explain(call: faces.Call, home: Home) -> int:
     if not addresses:
         raise Die(PERM, call.what + b": whose address?", USAGE)
     sender = [] if call.sender is None else [b"-f", call.sender]
-    return _do("qmail-explain", [*sender, b"--", *addresses], home, NO_USER)
+    return _do("qmail-explain", [*sender, b"-n", b"--", *addresses], home, NO_USER)
 
 
 def _show_hosts(call: faces.Call, home: Home) -> int:  # noqa: ARG001

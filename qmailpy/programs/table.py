@@ -173,9 +173,11 @@ PROGRAMS = {
         Program("qmail-qread", "caller", "root", "1 list", "lists messages and recipients in the queue"),
         Program("qmail-qstat", "caller", "root", "1 text", "counts messages in the queue"),
         Program("qmail-queuecheck", "root", "administrators", "1 text", "finds and mends what is wrong in the queue"),
-        Program("qmail-queuectl", "qmails", "administrators", "1 text", "holds, deletes, fails, retries messages"),
+        Program(
+            "qmail-queuectl", "qmails", "administrators", "1 text", "holds, deletes, fails, retries, moves messages"
+        ),
         Program("qmail-tcpto", "caller", "root", "1 list", "lists hosts that did not answer"),
-        Program("qmail-tcpok", "caller", "root", "2 errors", "forgets that hosts did not answer"),
+        Program("qmail-tcpok", "caller", "root", "1 with --json, 2 errors", "forgets that hosts did not answer"),
         Program(
             "qmail-authd",
             "root",
@@ -219,6 +221,7 @@ PROGRAMS = {
             "delivers by ~/.forward",
         ),
         Program("qmail-explain", "caller", "administrators", "1 text", "says where an address goes, and why"),
+        Program("qmail-trace", "caller", "administrators", "0 log, 1 text", "tells the story of a message from a log"),
         Program(
             "qmail-listen",
             "root",

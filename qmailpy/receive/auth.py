@@ -8,7 +8,7 @@ is seen off. Passwords are asked for in clear only if control/authplain says so.
 import posix
 
 from qmailpy.receive.logins import CONCEALING, MECHANISMS, Logins
-from qmailpy.receive.smtp.refusal import Refusal
+from qmailpy.receive.refusal import Refusal
 from qmailpy.rules import authline
 from qmailpy.skeletons import authenticating
 from qmailpy.wire import authd, sasl_server

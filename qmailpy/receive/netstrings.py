@@ -1,6 +1,6 @@
 """A client that speaks in netstrings, heard piece by piece: for QMTP and QMQP, whose messages may have 200 MB."""
 
-from qmailpy.rules import refused
+from qmailpy.rules import refused, trace
 from qmailpy.skeletons.dialog import Gone, Silent, TlsFailed
 from qmailpy.verdict import EXIT, OK, PERM, TEMP
 from qmailpy.wire import netstring
@@ -101,11 +101,11 @@ class Reader:
 class Log:
     """The line of the log that every refusal has, for one connection."""
 
-    __slots__ = ("_dialog", "_left", "_program")
+    __slots__ = ("_dialog", "_left", "_program", "_traces")
 
-    def __init__(self, dialog: "Dialog", program: bytes) -> None:
-        """program: as qmail-qmtpd."""
-        self._dialog, self._program = dialog, program
+    def __init__(self, dialog: "Dialog", program: bytes, *, traces: bool = False) -> None:
+        """program: as qmail-qmtpd; traces: whether it says what was received too."""
+        self._dialog, self._program, self._traces = dialog, program, traces
         self._left = _NOTES
 
     def note(self, rule: bytes, answer: bytes, sender: bytes | None = None, recipient: bytes | None = None) -> bytes:
@@ -115,6 +115,12 @@ class Log:
             client = refused.Client(self._dialog.environment.get(b"TCPREMOTEIP"), None, sender, recipient)
             self._dialog.note(refused.line(self._program, client, rule, answer))
         return answer
+
+    def received(self, qp: int) -> None:
+        """A message is in the queue under this qp."""
+        if self._traces:
+            client = self._dialog.environment.get(b"TCPREMOTEIP", b"")
+            self._dialog.note(trace.received(self._program, qp, client=client))
 
 
 async def hold(dialog: "Dialog", talk: "Coroutine[None, None, None]", log: Log) -> int:

@@ -1,14 +1,15 @@
 """QMTP sessions: qmail-qmtpd, and port 209 of the listener (spec/06 6).
 
-Any number of messages, each with its recipients, and an answer for each recipient. Mail is taken for the domains of
-control/rcpthosts, or for all with $RELAYCLIENT, as by SMTP. Nothing of a message is kept but its recipients.
+Any number of messages, each with its recipients, and an answer for each recipient. What is taken from whom, and for
+whom, is decided by the policy of SMTP sessions, but for what only SMTP has: HELO names, plugins. Nothing of a message
+is kept but its recipients.
 """
 
 from qmailpy.disk import control
 from qmailpy.disk.home import Home
 from qmailpy.receive.netstrings import PATIENCE, Log, Reader, hold
 from qmailpy.receive.policy import controls as policy
-from qmailpy.receive.policy import recipients, relaying
+from qmailpy.receive.policy.policy import Policy
 from qmailpy.rules.arrival import arrived
 from qmailpy.system import clock
 from qmailpy.wire import netstring, qmtp
@@ -21,25 +22,27 @@ if TYPE_CHECKING:
 
 _MOST_ANSWERS = 5 * MOST_RECIPIENTS  # recipients of a message, taken or refused: nobody has so many
 _MOST_BYTES = 8 << 20  # of a message's recipients: 200,000 of 40 bytes each
+_MOST_UNKNOWN = 1000  # recipients of one client that do not exist: who has more is trying out names
 _AT_ONCE = 1000  # answers that are held back together
 
 
 class Controls:
     """What the control files say: read once, for all sessions of a listener."""
 
-    __slots__ = ("databytes", "policy")
+    __slots__ = ("databytes", "policy", "traces")
 
     def __init__(self, home: Home) -> None:
         """Errors: Die TEMP for a file that cannot be read."""
         self.databytes = control.integer(home, "databytes", 0)
         self.policy = policy.read(home)
+        self.traces = control.integer(home, "trace", 0) > 0
 
 
 async def converse(dialog: "Dialog", controls: Controls) -> int:
     """Hold a session from its first byte to its last.  Result: the exit code, as of netstrings.hold()."""
     dialog.patience = PATIENCE
     dialog.until = dialog.now() + PATIENCE
-    log = Log(dialog, b"qmail-qmtpd")
+    log = Log(dialog, b"qmail-qmtpd", traces=controls.traces)
     session = _Session(dialog, controls, log)
     try:
         return await hold(dialog, session.run(), log)
@@ -50,14 +53,16 @@ async def converse(dialog: "Dialog", controls: Controls) -> int:
 class _Session:
     """One client."""
 
-    __slots__ = ("_controls", "_databytes", "_dialog", "_incoming", "_log", "_reader", "_relay")
+    __slots__ = ("_databytes", "_dialog", "_incoming", "_log", "_policy", "_reader", "_suffix", "_unknown")
 
     def __init__(self, dialog: "Dialog", controls: Controls, log: Log) -> None:
-        self._dialog, self._controls, self._log = dialog, controls, log
+        self._dialog, self._log = dialog, log
+        self._policy = Policy(dialog, controls.policy, plugged=False)
         self._reader = Reader(dialog)
         said = dialog.environment.get(b"DATABYTES")
         self._databytes = controls.databytes if said is None else leading_number(said)
-        self._relay = dialog.environment.get(b"RELAYCLIENT")
+        self._suffix = len(dialog.environment.get(b"RELAYCLIENT", b""))
+        self._unknown = 0
         self._incoming: Incoming | None = None
 
     def give_up(self) -> None:
@@ -95,6 +100,8 @@ class _Session:
         elif taken and result.text:
             refusal = result.text[:1] + one_line(result.text[1:])
             self._log.note(b"queue", refusal, sender)
+        elif taken:
+            self._log.received(result.qp)
         await self._answer(answers, refusal or qmtp.accepted(clock.now(), result.qp))
 
     async def _body(self, incoming: "Incoming", left: int, lines: qmtp.LineDecoder | None) -> bool:
@@ -119,6 +126,7 @@ class _Session:
     async def _recipients(self, sender: bytes | None) -> tuple[list[bytes], list[bytes]]:
         """An answer for each, empty for whom it is the queue's; and those it is for."""
         reader, size = self._reader, 0
+        await self._policy.sender(sender or b"")
         answers: list[bytes] = []
         taken: list[bytes] = []
         kinds: dict[bytes, bytes] = {}  # of answers: many recipients share a few
@@ -127,14 +135,15 @@ class _Session:
         while reader.taken < end:
             if len(answers) == _MOST_ANSWERS:
                 raise netstring.TooLong("too many recipients")
-            address = await reader.address(end, qmtp.ADDRESS_ROOM - len(self._relay or b""))
+            address = await reader.address(end, qmtp.ADDRESS_ROOM - self._suffix)
             answer = await self._refuse(sender, address)
             if not answer and address is not None:
                 size += len(address)
                 if len(taken) >= MOST_RECIPIENTS or size > _MOST_BYTES:
                     answer = qmtp.TOO_MANY
                 else:
-                    taken.append(address + (self._relay or b""))
+                    replaced = self._policy.replaced
+                    taken.append(address if replaced is None else replaced)
             answers.append(kinds.setdefault(answer, answer))
         await reader.comma()
         return answers, taken
@@ -143,17 +152,14 @@ class _Session:
         """Why mail is not taken for this recipient; empty where it is."""
         if address is None:
             return self._log.note(b"address", qmtp.BAD_RECIPIENT, sender)
-        known = self._controls.policy
-        try:
-            if self._relay is None and not await relaying.is_allowed(self._dialog, known, address):
-                return self._log.note(b"rcpthosts", qmtp.NOT_HERE, sender, address)
-        except OSError:
-            return self._log.note(b"controls", qmtp.NO_CONTROLS, sender, address)
-        refusal = await recipients.check(self._dialog, known, address + (self._relay or b""))
+        if self._unknown >= _MOST_UNKNOWN:
+            return self._log.note(b"unknown", qmtp.TOO_MANY, sender, address)
+        refusal = await self._policy.recipient(address)
         if refusal is None:
             return b""
-        letter = b"Z" if refusal.reply.startswith(b"4") else b"D"
-        return self._log.note(refusal.rule, letter + refusal.reply[4:], sender, address)
+        if refusal.rule.startswith(b"recipient"):
+            self._unknown += 1
+        return self._log.note(refusal.rule, qmtp.answer(refusal.reply), sender, address)
 
     async def _answer(self, answers: list[bytes], common: bytes) -> None:
         for at in range(0, len(answers), _AT_ONCE):

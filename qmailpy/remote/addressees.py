@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # what qmail-start would be given where ~/.forward counts; the mailbox is where no message may come to
 _DEFAULT = b"|qmail-dotforward .forward\n./Mailbox"
-_SENDER_WORDS = b" is the sender of what is forwarded"
 _FAILURES = {
     explained_home.DELIVER: b"it has a mailbox on this machine",
     explained_home.RUN: b"a program on this machine gets its mail",
@@ -102,7 +101,7 @@ class Search:
             if step.kind == explained_home.FOLLOW:
                 address = step.text
             elif step.kind == explained_home.SENDER:
-                sender = step.text.removesuffix(_SENDER_WORDS)
+                sender = step.text.removesuffix(explained_home.NEW_SENDER)
             elif step.kind == REMOTE:
                 self._add(sender, domains.decide(address, ours, self._home).address)
             elif step.kind in _FAILURES:

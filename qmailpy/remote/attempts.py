@@ -5,14 +5,18 @@ no; it hangs up) is no better than one that does not answer: the next one is tri
 do we; control/classicgreeting brings back qmail's way, which waits then, and asks nobody else.
 """
 
-from qmailpy.remote import connecting, lookup
+from qmailpy.remote import connecting, overhearing, preparing, telling
 from qmailpy.remote import pool as pools
 from qmailpy.remote.controls import Settings
 from qmailpy.remote.equipment import Equipment, nonce
+from qmailpy.remote.letter import Letter
 from qmailpy.remote.pool import Line, Pool
+from qmailpy.remote.preparing import Ended
 from qmailpy.remote.session import Message, Unreadable, converse
-from qmailpy.rules import exchangers, literal, report, routes, tcpto
+from qmailpy.remote.story import Story
+from qmailpy.rules import report, routes
 from qmailpy.rules.exchangers import Address
+from qmailpy.system import clock
 from qmailpy.system.net import ConnectionLost, NotOurs, Stream, TlsError
 from qmailpy.verdict import Die
 from qmailpy.wire import smtp
@@ -21,8 +25,10 @@ from qmailpy.wire.sasl import XOAuth2
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qmailpy.remote.pool import Key
+    from qmailpy.remote.session import Speaker
     from qmailpy.system.tls import TlsStream
 
+TWO_OF_THEM = 2  # exchangers that let us in and then are silent cost no more: a host may have fifty
 _WHEN = {
     routes.NONE: smtp.NEVER,
     routes.MAY: smtp.MAY,
@@ -31,52 +37,40 @@ _WHEN = {
 }
 
 
-class Ended(Exception):
-    """The delivery has ended before there was a dialogue.  report: what to print."""
-
-    def __init__(self, text: bytes) -> None:
-        """As above."""
-        super().__init__(text)
-        self.report = text
-
-
-class Letter:
-    """What is to be handed over."""
-
-    __slots__ = ("message", "path", "sayable", "whole")
-
-    def __init__(self, path: bytes, sayable: list[bytes | None], message: Message, *, whole: bool) -> None:
-        """Addresses as SMTP says them; None for a recipient that it cannot."""
-        self.path, self.sayable, self.message, self.whole = path, sayable, message, whole
-
-
 async def by_route(equipment: Equipment, settings: Settings, route: routes.Route, host: bytes, letter: Letter) -> bytes:
     """Find somebody who takes the message, or refuses it.  Result: all items.  Errors: Ended; Unreadable."""
     refusal = b""
+    tired = clock.monotonic() + TWO_OF_THEM * settings.timeoutremote
     try:
         login = await _login(equipment, route)
-        content = await letter.message.content()
-        addresses = await _addresses(equipment, host, route)
-        tls, pool = _WHEN[route.tls], equipment.pool
+        letter.content = await letter.message.content()
+        found = await preparing.look_up(equipment, host, route)
+        addresses = preparing.usable(equipment, found, route, settings.family)
+        if letter.story.is_on:
+            telling.addresses(letter.story, addresses)
+        tls, pool, chunking = _WHEN[route.tls], equipment.pool, route.chunking
         while True:
-            address, line = await _connect(equipment, addresses, route, settings, pool)
-            client = smtp.Client(
+            address, line = await _connect(equipment, addresses, route, settings, pool, letter.story)
+            client = letter.client(
                 route.helo or settings.helohost,
-                letter.path,
-                [recipient for recipient in letter.sayable if recipient is not None],
                 tls=tls,
                 login=login,
-                content=content,
-                whole=letter.whole,
+                chunking=chunking,
                 standing=line.standing,
                 lasts=equipment.pool is not None,
             )
-            last = await _dialogue(equipment, line, client, address, route, letter.message, settings.timeoutremote)
+            speaker = overhearing.speaker(client, letter.story, settings, host, address)
+            patience = settings.timeoutremote
+            last = await _dialogue(equipment, line, client, speaker, address, route, letter.message, patience)
+            if letter.story.is_on:
+                telling.spoken(letter.story, address, client, login)
             if client.is_stale:
                 addresses, pool = [address], None
+            elif client.knows_no_chunks and letter.message.rewind():
+                addresses, pool, chunking = [address], None, False
             elif not last:  # TLS was only welcome: once more in clear
                 tls, addresses, pool = smtp.NEVER, [address], None
-            elif settings.tries_others and not letter.whole and _turned_away(client):
+            elif settings.tries_others and not letter.whole and _turned_away(client) and clock.monotonic() < tired:
                 refusal = _softer(refusal, report.turned_away(last, client, final=route.kind == routes.BY_MX))
                 addresses = addresses[addresses.index(address) + 1 :]
                 tls, pool, last = _WHEN[route.tls], equipment.pool, refusal
@@ -89,7 +83,7 @@ async def by_route(equipment: Equipment, settings: Settings, route: routes.Route
         raise Ended(_for_relay(route, last)) from None
     if client.failed_at == smtp.AUTH and route.sasl:
         equipment.tokens.forget()
-    if client.step != smtp.DONE or client.failed_at in report.BEFORE_MAIL:
+    if last != report.UNREADABLE and (client.step != smtp.DONE or client.failed_at in report.BEFORE_MAIL):
         last = _for_relay(route, last)
     return _items(address.ip, client, letter.sayable) + last
 
@@ -97,6 +91,14 @@ async def by_route(equipment: Equipment, settings: Settings, route: routes.Route
 def _turned_away(client: smtp.Client) -> bool:
     """Whether the server would not speak with us at all: nothing of this message has been said."""
     return bool({smtp.GREETING, smtp.EHLO, smtp.HELO} & {client.step, client.failed_at}) and not client.security
+
+
+def _lost_by_tls(client: smtp.Client) -> bool:
+    """Whether the connection was lost while the handshake went on, for all that the server knows.
+
+    By TLS 1.3 we are through before it has looked at what we showed: its no comes where EHLO's answer would.
+    """
+    return client.step == smtp.TLS or (client.step == smtp.EHLO and bool(client.security))
 
 
 def _softer(before: bytes, now: bytes) -> bytes:
@@ -123,50 +125,17 @@ async def _login(equipment: Equipment, route: routes.Route) -> smtp.Login | None
         raise Ended(report.bad_login(route.login, death.text)) from None
 
 
-async def _addresses(equipment: Equipment, host: bytes, route: routes.Route) -> list[Address]:
-    """Where to try, in this order; at least one."""
-    name = route.host if route.kind == routes.RELAY else host
-    look = lookup.of_relay if route.kind == routes.RELAY else lookup.by_mx
-    try:
-        found = await look(equipment, name)
-    except lookup.NoSuchHost:
-        if (
-            route.kind == routes.RELAY
-        ):  # the administrator's slip, or the relay's: the sender's mail waits for a better day
-            raise Ended(report.no_such_relay(name)) from None
-        raise Ended(report.no_such_host(name)) from None
-    except lookup.NullMX:
-        raise Ended(report.no_mail_there(name)) from None
-    except lookup.Unknown:
-        raise Ended(report.NO_ANSWER_YET) from None
-    except OSError:  # out of descriptors, say
-        raise Ended(report.NO_RESOURCES) from None
-    if not found.addresses:
-        raise Ended(report.NO_ANSWER_YET if found.doubtful else report.NO_EXCHANGER)
-    usable = exchangers.usable(found.addresses, _own(equipment, route))
-    if not usable:  # a better exchanger may be among those that could not be looked up
-        raise Ended(report.NO_ANSWER_YET if found.doubtful else report.LOOP)
-    return usable
-
-
-def _own(equipment: Equipment, route: routes.Route) -> "exchangers.IsOwn":
-    """Whether an address is ourselves: where that would be a loop. A named relay or another port is not."""
-    if route.kind == routes.RELAY or route.port != routes.SMTP_PORT:
-        return lambda _ip: False
-    try:
-        on_interface = equipment.own_test()
-    except OSError:
-        raise Ended(report.NO_RESOURCES) from None
-    return lambda ip: literal.is_always_own(ip) or on_interface(ip)
-
-
 async def _connect(
-    equipment: Equipment, addresses: list[Address], route: routes.Route, settings: Settings, pool: Pool | None
+    equipment: Equipment,
+    addresses: list[Address],
+    route: routes.Route,
+    settings: Settings,
+    pool: Pool | None,
+    story: Story,
 ) -> tuple[Address, Line]:
     """A warm connection to one of the best addresses, else the first address that lets us in."""
-    longest = tcpto.PATIENT if route.kind == routes.RELAY else 0
-    sources = [route.source, *settings.sources] if route.source else settings.sources
-    way = connecting.Way(route.port, settings.timeoutconnect, longest, sources)
+    way = preparing.way(route, settings)
+    way.story = story
     helo = route.helo or settings.helohost
 
     def key_of(address: Address) -> "Key":
@@ -174,6 +143,8 @@ async def _connect(
 
     for address in addresses:
         if pool is not None and address.preference == addresses[0].preference and (line := pool.take(key_of(address))):
+            if story.is_on:
+                telling.connected(story, address, warm=True)
             return address, line
     try:
         reached = await connecting.first_of(equipment, addresses, way)
@@ -181,6 +152,8 @@ async def _connect(
         raise Ended(report.bad_source(error.address)) from None
     if reached is not None:
         address, stream = reached
+        if story.is_on:
+            telling.connected(story, address, warm=False)
         return address, Line(key_of(address), stream)
     raise Ended(report.NO_CONNECTION)
 
@@ -189,12 +162,16 @@ async def _dialogue(
     equipment: Equipment,
     line: Line,
     client: smtp.Client,
+    speaker: "Speaker",
     address: Address,
     route: routes.Route,
     message: Message,
     patience: float,
 ) -> bytes:
-    """Speak with the server.  Result: the message's item; empty if TLS failed that was not asked for."""
+    """Speak with the server.  speaker: the client, or who stands before it.
+
+    Result: the message's item; empty if TLS failed that was not asked for.
+    """
 
     async def secure(plain: Stream) -> "TlsStream":
         return await equipment.tls().secure(plain, address.name, route.fingerprint, named=route.named)
@@ -203,9 +180,9 @@ async def _dialogue(
     if equipment.pool is not None:
         equipment.pool.begins(line)
     try:
-        lasting = await converse(line.face, client, message, patience, secure)
+        lasting = await converse(line.face, speaker, message, patience, secure)
     except ConnectionLost:
-        if client.step == smtp.TLS and route.tls == routes.MAY:
+        if route.tls == routes.MAY and _lost_by_tls(client):
             return b""
         return report.connection_died(address.ip, client)
     except Unreadable:

@@ -2,15 +2,19 @@
 
 The addresses of one exchanger are tried one after the other, and the next one is not kept waiting for longer than QUICK
 by one that does not answer. A worse exchanger is tried only when all addresses of a better one have failed: it is not
-the place where mail belongs.
+the place where mail belongs. No exchanger is begun with after ALTOGETHER: those that did not answer are remembered, so
+that the next delivery begins with others.
 """
 
 import asyncio
 
+from qmailpy.remote import telling
 from qmailpy.remote.equipment import Equipment
+from qmailpy.remote.story import UNTOLD
 from qmailpy.rules.exchangers import Address, together
 from qmailpy.system import clock
 from qmailpy.system.net import Stream
+from qmailpy.verdict import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,20 +23,22 @@ if TYPE_CHECKING:
     Reached = tuple[Address, Stream]
 
 QUICK = 2.0  # seconds
+ALTOGETHER = 10  # times the patience for one: a list of silent exchangers must not hold a delivery's slot for an hour
 
 
 class Way:
     """How each of them is tried.
 
     port: theirs; patience: seconds for each; longest: as Equipment.is_dead's; sources: addresses of ours to come from,
-    canonical text; the first one of the family counts.
+    canonical text; the first one of the family counts; story: of the delivery.
     """
 
-    __slots__ = ("longest", "patience", "port", "sources")
+    __slots__ = ("longest", "patience", "port", "sources", "story")
 
     def __init__(self, port: int, patience: float, longest: int = 0, sources: "Sequence[bytes]" = ()) -> None:
         """As above."""
         self.port, self.patience, self.longest, self.sources = port, patience, longest, sources
+        self.story = UNTOLD
 
     def source(self, ip: bytes) -> bytes:
         """Where a connection to this address comes from; empty: as the kernel likes."""
@@ -42,8 +48,13 @@ class Way:
 
 async def first_of(equipment: Equipment, addresses: list[Address], way: Way) -> "Reached | None":
     """Who lets us in, and the connection; None: nobody.  Errors: net.NotOurs."""
+    until = clock.monotonic() + ALTOGETHER * way.patience
     for group in together(addresses):
+        if clock.monotonic() >= until:
+            break
         alive = [address for address in group if not equipment.is_dead(address.ip, way.longest)]
+        if way.story.is_on:
+            telling.skipped(way.story, group, alive)
         if len(alive) == 1:  # as usual: without a task of its own
             stream = await _try(equipment, alive[0], way)
             if stream is not None:
@@ -60,9 +71,13 @@ async def _try(equipment: Equipment, address: Address, way: Way) -> Stream | Non
         stream = await equipment.connect(address.ip, way.port, way.patience, way.source(address.ip))
     except TimeoutError:
         equipment.remember_timeout(address.ip)
+        if way.story.is_on:
+            telling.failed(way.story, address, b"timeout")
         return None
-    except OSError:
+    except OSError as error:
         equipment.remember_answer(address.ip)
+        if way.story.is_on:
+            telling.failed(way.story, address, words(error))
         return None
     equipment.remember_answer(address.ip)
     return stream

@@ -5,13 +5,19 @@ these run in one event loop; they share an Equipment.
 """
 
 from qmailpy.disk.home import Home
-from qmailpy.remote.attempts import Ended, Letter, by_route
-from qmailpy.remote.controls import Settings
+from qmailpy.remote import preparing, telling
+from qmailpy.remote.attempts import by_route
 from qmailpy.remote.equipment import Equipment
+from qmailpy.remote.letter import Letter
+from qmailpy.remote.preparing import Ended
 from qmailpy.remote.session import Message, Unreadable
-from qmailpy.rules import literal, report, routes
-from qmailpy.rules.smtp_address import is_clean_name, smtp_address
-from qmailpy.verdict import Die
+from qmailpy.remote.story import UNTOLD, Story
+from qmailpy.rules import report
+from qmailpy.rules.smtp_address import smtp_address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmailpy.wire.parameters import Parameters
 
 
 async def deliver(
@@ -23,52 +29,33 @@ async def deliver(
     equipment: Equipment | None = None,
     *,
     whole: bool = False,
+    wishes: "Parameters | None" = None,
+    story: Story = UNTOLD,
 ) -> bytes:
     """Deliver one message to recipients at one host.
 
     host: a name or an address in digits; sender, recipients: envelope addresses; message_fd: is left open, and where
     it stands if it can seek; equipment: what deliveries of a process share; whole: nobody gets the message unless the
-    server takes every recipient.
+    server takes every recipient; wishes: of the sender, in the order of recipients; story: what is told meanwhile.
     Result: items, each ended by NUL (spec/03 7).  Errors: none but bugs and being cancelled.
     """
     equipment = equipment or Equipment(home)
     try:
-        settings = _settings(equipment)
-        route = _route(host, sender, settings)
+        settings = preparing.settings(equipment)
+        if story.is_on:
+            telling.route(story, host, sender, settings)
+        route = preparing.route(host, sender, settings)
         path, sayable = _envelope(sender, recipients, whole=whole)
         message = Message(message_fd)
-        return await by_route(equipment, settings, route, host, Letter(path, sayable, message, whole=whole))
+        return await by_route(
+            equipment, settings, route, host, Letter(path, sayable, message, whole=whole, wishes=wishes, story=story)
+        )
     except Ended as ended:
         return ended.report
     except Unreadable:
         return report.UNREADABLE
     except MemoryError:
         return report.NO_MEMORY
-
-
-def _settings(equipment: Equipment) -> Settings:
-    try:
-        settings = equipment.controls.settings()
-    except Die:
-        raise Ended(report.NO_CONTROLS) from None
-    if settings is None:
-        raise Ended(report.NO_CONTROLS)
-    if not is_clean_name(settings.helohost):
-        raise Ended(report.BAD_HELOHOST)
-    for source in settings.sources:
-        if literal.ipv4(source) is None and literal.ipv6(source) is None:
-            raise Ended(report.bad_source(report.printable(source)))
-    return settings
-
-
-def _route(host: bytes, sender: bytes, settings: Settings) -> routes.Route:
-    try:
-        route = routes.find_route(host, settings.routes, sender, settings.by_sender)
-    except routes.BadRoute as bad:
-        raise Ended(report.bad_route(host, bad.reason)) from None
-    if route.kind == routes.ERROR:
-        raise Ended(report.refused_by_route(route.text))
-    return route
 
 
 def _envelope(sender: bytes, recipients: list[bytes], *, whole: bool) -> tuple[bytes, list[bytes | None]]:

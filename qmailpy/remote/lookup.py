@@ -8,12 +8,17 @@ import asyncio
 from qmailpy.rules import address_order, exchangers
 from qmailpy.rules.exchangers import Address, Exchanger
 from qmailpy.rules.literal import literal
+from qmailpy.system import clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qmailpy.remote.equipment import Equipment
+    from qmailpy.system.dns import Resolver
 
 AT_ONCE = 8  # exchangers of one host that are looked up at the same time
+ENOUGH = 60.0  # seconds after which no other exchangers are looked up: the rest counts as not known
+LATE = 5.0  # seconds that one family's addresses are waited for when the other's are known
+MOST = 64  # addresses of one family that are taken of one name: an answer has room for thousands
 
 
 class NoSuchHost(Exception):
@@ -29,18 +34,24 @@ class Unknown(Exception):
 
 
 class Found:
-    """Addresses in the order in which they are tried.  doubtful: not every exchanger could be looked up."""
+    """Addresses in the order in which they are tried.
 
-    __slots__ = ("addresses", "doubtful")
+    doubtful: not every exchanger could be looked up; by_mx: whether there are MX records; missing: exchangers without
+    an address, each with whether the DNS may have one later; more: MX records beyond those that are looked up.
+    """
 
-    def __init__(self, addresses: list[Address], doubtful: bool) -> None:
+    __slots__ = ("addresses", "by_mx", "doubtful", "missing", "more")
+
+    def __init__(self, addresses: list[Address], *, by_mx: bool = False, more: int = 0) -> None:
         """addresses: may be empty if no exchanger has one."""
-        self.addresses, self.doubtful = addresses, doubtful
+        self.addresses, self.by_mx, self.more = addresses, by_mx, more
+        self.doubtful = False
+        self.missing: list[tuple[Exchanger, bool]] = []
 
 
 async def of_relay(equipment: "Equipment", name: bytes) -> Found:
     """The addresses of this very host.  Errors: NoSuchHost, Unknown."""
-    return Found([Address(0, ip, _named(name)) for ip in await _addresses(equipment, name)], doubtful=False)
+    return Found([Address(0, ip, _named(name)) for ip in await _addresses(equipment, name)])
 
 
 async def by_mx(equipment: "Equipment", name: bytes) -> Found:
@@ -58,25 +69,31 @@ async def by_mx(equipment: "Equipment", name: bytes) -> Found:
     found = [Exchanger(preference, exchanger) for preference, exchanger in records]
     if exchangers.is_null(found):
         raise NullMX
-    return await _of_exchangers(equipment, exchangers.in_order(found, equipment.choose))
+    ordered = exchangers.in_order(found, equipment.choose)
+    return await _of_exchangers(equipment, ordered, len(found) - len(ordered))
 
 
-async def _of_exchangers(equipment: "Equipment", ordered: list[Exchanger]) -> Found:
-    addresses: list[Address] = []
-    doubtful = False
+async def _of_exchangers(equipment: "Equipment", ordered: list[Exchanger], more: int) -> Found:
+    found = Found([], by_mx=True, more=more)
+    until = clock.monotonic() + ENOUGH
     for at in range(0, len(ordered), AT_ONCE):
         some = ordered[at : at + AT_ONCE]
+        if clock.monotonic() >= until:
+            found.missing += [(exchanger, True) for exchanger in some]
+            continue
         answers = await asyncio.gather(
             *(_addresses(equipment, exchanger.name) for exchanger in some), return_exceptions=True
         )
         for exchanger, answer in zip(some, answers, strict=True):
-            if isinstance(answer, Unknown):
-                doubtful = True
-            elif isinstance(answer, list):
-                addresses += [Address(exchanger.preference, ip, _named(exchanger.name)) for ip in answer]
-            elif not isinstance(answer, NoSuchHost):
+            if isinstance(answer, list):
+                named = _named(exchanger.name)
+                found.addresses += [Address(exchanger.preference, ip, named) for ip in answer]
+            elif isinstance(answer, Unknown | NoSuchHost):
+                found.missing.append((exchanger, isinstance(answer, Unknown)))
+            else:
                 raise answer
-    return Found(addresses, doubtful)
+    found.doubtful = any(may_come for _, may_come in found.missing)
+    return found
 
 
 def _named(name: bytes) -> bytes:
@@ -91,17 +108,29 @@ async def _addresses(equipment: "Equipment", name: bytes) -> list[bytes]:
         return [in_digits]
     from qmailpy.system import dns
 
-    resolver = equipment.resolver()
-    answers = await asyncio.gather(resolver.a(name), resolver.aaaa(name), return_exceptions=True)
     found: list[bytes] = []
     doubtful = False
-    for answer in answers:
+    for answer in await _of_both_families(equipment.resolver(), name):
         if isinstance(answer, list):
-            found += [ip for text in answer if (ip := literal(text if b":" not in text else b"[%s]" % text))]
-        elif isinstance(answer, dns.Soft):
+            found += [ip for text in answer[:MOST] if (ip := literal(text if b":" not in text else b"[%s]" % text))]
+        elif answer is None or isinstance(answer, dns.Soft):
             doubtful = True
         elif not isinstance(answer, dns.Hard):
             raise answer
     if found:
         return address_order.in_order(found, equipment.source_for)
     raise Unknown if doubtful else NoSuchHost
+
+
+async def _of_both_families(resolver: "Resolver", name: bytes) -> "list[list[bytes] | BaseException | None]":
+    """The answers for IPv4 and IPv6, or why there is none; None: it is late, and the other one is there."""
+    tasks = [asyncio.create_task(resolver.a(name)), asyncio.create_task(resolver.aaaa(name))]
+    try:
+        done, late = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if late:
+            is_known = any(task.exception() is None for task in done)
+            await asyncio.wait(late, timeout=LATE if is_known else None)
+        return [(task.exception() or task.result()) if task.done() else None for task in tasks]
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -7,18 +7,22 @@ import asyncio
 import errno
 import posix
 
+from qmailpy.remote.pace import Pace
 from qmailpy.system.net import ConnectionLost, Stream
 from qmailpy.wire import smtp
-from qmailpy.wire.dots import Encoder
+from qmailpy.wire.dots import ChunkEncoder, Encoder, Measure
 from qmailpy.wire.lmtp import Content
+from qmailpy.wire.smtp_body import WrongSizeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from qmailpy.system.tls import TlsStream
+    from qmailpy.wire.transcript import Overheard
 
     Face = Stream | TlsStream
+    Speaker = smtp.Client | Overheard
     Secure = Callable[[Stream], Awaitable[TlsStream]]
 
 PIECE = 65536  # bytes of the message that are read, encoded and sent at a time
@@ -32,19 +36,30 @@ class Unreadable(Exception):
 class Message:
     """The stored message: a file that other conversations may be reading at the same time, or a pipe."""
 
-    __slots__ = ("_at", "_descriptor", "_seekable")
+    __slots__ = ("_at", "_descriptor", "_end", "_kept", "_seekable", "_start")
 
     def __init__(self, descriptor: int) -> None:
         """descriptor: read from where it stands; its position does not move, if it has one."""
         self._descriptor = descriptor
+        self._kept: bytes | None = None  # a small message that was looked at: what is still to be given of it
         try:
             self._at = posix.lseek(descriptor, 0, 1)
             self._seekable = True
         except OSError as error:  # somebody runs qmail-remote by hand, with a pipe
             self._at, self._seekable = 0, error.errno != errno.ESPIPE
+        self._start = self._at
+        self._end: int | None = None  # where it ended when it was looked at
+
+    def rewind(self) -> bool:
+        """Back to its beginning, after some of it was read.  False: it can be read only once."""
+        self._at, self._kept = self._start, None
+        return self._seekable
 
     def read(self) -> bytes:
         """The next piece; empty at the end.  Errors: Unreadable."""
+        if self._kept is not None:
+            piece, self._kept = self._kept, b""
+            return piece
         try:
             if not self._seekable:
                 return posix.read(self._descriptor, PIECE)
@@ -52,24 +67,30 @@ class Message:
         except OSError:
             raise Unreadable from None
         self._at += len(piece)
+        if self._end is not None and (self._at > self._end or (self._at < self._end and not piece)):
+            raise Unreadable  # somebody writes into the queue: half of a message must not arrive as a whole one
         return piece
 
     async def content(self) -> Content | None:
         """Its size and whether it has 8-bit bytes; None where it can be read only once.  Errors: Unreadable."""
         if not self._seekable:
             return None
-        start, size, eight_bit = self._at, 0, False
+        start, measure, eight_bit, last = self._at, Measure(), False, b""
+        self._end = None
         while piece := self.read():
-            size += len(piece) + piece.count(b"\n")  # each LF becomes two bytes
+            measure.feed(piece)
             eight_bit = eight_bit or not piece.isascii()
             if len(piece) == PIECE:
                 await asyncio.sleep(0)  # a gigabyte takes a while, and other conversations go on
-        self._at = start
-        return Content(size, eight_bit=eight_bit)
+            last = piece
+        if self._at == start + len(last):
+            self._kept = last
+        self._at, self._end = start, self._at
+        return Content(measure.finish(), eight_bit=eight_bit)
 
 
 async def converse(
-    face: "Face", client: smtp.Client, message: Message, patience: float, secure: "Secure"
+    face: "Face", client: "Speaker", message: Message, patience: float, secure: "Secure"
 ) -> "Face | None":
     """Speak until client.step is DONE.  Result: the connection, if it stays open for another message; else None.
 
@@ -83,16 +104,15 @@ async def converse(
         words = client.begin()
         while client.step != smtp.DONE:
             if client.step == smtp.TLS:
-                async with asyncio.timeout(min(patience, HANDSHAKE)):
+                with face.within(min(patience, HANDSHAKE)):
                     face, words = await _secured(face, client, secure)
                     continue
-            async with asyncio.timeout(patience):
+            with face.within(patience):
                 if words:
                     await face.send(words)
                 words = await _reply(face, client)
             if client.step == smtp.BODY:
-                await _give_body(face, client, message, patience)
-                words = b""
+                words = await _give_body(face, client, message, patience)
         last = words
     except TimeoutError:
         raise ConnectionLost from None
@@ -102,13 +122,13 @@ async def converse(
     return face if client.standing else None
 
 
-async def _secured(plain: "Face", client: smtp.Client, secure: "Secure") -> "tuple[TlsStream, bytes]":
+async def _secured(plain: "Face", client: "Speaker", secure: "Secure") -> "tuple[TlsStream, bytes]":
     assert isinstance(plain, Stream)
     face = await secure(plain)
     return face, client.secured(face.facts, proven=face.proven)
 
 
-async def _reply(stream: "Face", client: smtp.Client) -> bytes:
+async def _reply(stream: "Face", client: "Speaker") -> bytes:
     """Hear until something is to be said, or TLS or the body is wanted.  Result: what to say."""
     words = client.hear(b"")  # a server may have said more at once than was read
     while not words and client.step not in (smtp.TLS, smtp.BODY, smtp.DONE):
@@ -116,13 +136,13 @@ async def _reply(stream: "Face", client: smtp.Client) -> bytes:
     return words
 
 
-async def _give_body(stream: "Face", client: smtp.Client, message: Message, patience: float) -> None:
-    """Send the message; at its end the client awaits the last reply, or is done without having sent the dot.
+async def _give_body(stream: "Face", client: "Speaker", message: Message, patience: float) -> bytes:
+    """Send the message; at its end the client awaits the last reply, or is done without having sent the end.
 
     The end goes out together with the last piece, and only after the client has been told: from then on a broken
-    connection may mean a duplicate, before it does not.
+    connection may mean a duplicate, before it does not.  Result: what to say next.
     """
-    encoder = Encoder()
+    encoder, pace = ChunkEncoder() if client.body.in_chunks else Encoder(), Pace(patience)
     try:
         piece = message.read()
         while True:
@@ -130,19 +150,35 @@ async def _give_body(stream: "Face", client: smtp.Client, message: Message, pati
             encoded = encoder.feed(piece)
             client.hear_during_body(stream.take())
             if not following:
-                client.body_given()
-                if client.step == smtp.DONE:
-                    return
+                _require(stream)
                 encoded += encoder.finish()
-            async with asyncio.timeout(patience):
-                await stream.send(encoded)
+            if encoded or not following:
+                words = client.give(encoded, last=not following)
+                if client.step == smtp.DONE:
+                    return words
+                with stream.within(pace.of(len(words))):
+                    await stream.send(words)
+            if client.step == smtp.CHUNK:
+                with stream.within(pace.of(0)):
+                    words = await _reply(stream, client)
+                if client.step != smtp.BODY:
+                    return words
             if not following:
-                return
+                return b""
+            await asyncio.sleep(0)  # a quick peer never makes us wait: others go on, and its own early no is heard
             piece = following
+    except WrongSizeError:  # somebody writes into the queue
+        raise Unreadable from None
     except (TimeoutError, ConnectionLost) as broken:
         if client.step == smtp.DOT and isinstance(broken, ConnectionLost):
-            return  # what it said before it went is its answer, if it is one
+            return b""  # what it said before it went is its answer, if it is one
         client.hear_during_body(stream.take())
         if client.step == smtp.BODY and client.cut_off():
-            return  # it had said no, and then gone
+            return b""  # it had said no, and then gone
         raise
+
+
+def _require(stream: "Face") -> None:
+    """That it is there, as far as we know, before the end is said: else nobody has got the message."""
+    if not stream.is_quiet():
+        raise ConnectionLost

@@ -1,10 +1,12 @@
 """The worker of qmail-rspawn: many deliveries in one process that is qmailr already and has the DNS loaded.
 
 A Unix socket that keeps packets apart, its other end held by qmail-rspawn. Request: 4 bytes number (little-endian),
-host NUL sender NUL recipient, and the message's descriptor with it. Answer: the number, then what qmail-remote would
-have printed. A packet of four zero bytes is a question whether we are there: it is sent back as it is, by the same loop
-that serves the conversations, so that the answer says that they go on. When the other end closes, everything is dropped
-at once: who has gone cannot hear reports.
+host NUL sender NUL recipient, and the message's descriptor with it; where its story can be heard, also NUL and a word:
+t if it is wanted, - if it cannot; and where there are wishes, NUL and these (wire/wished). Answer: the number, then
+what qmail-remote would have printed; before it, the number, T, and an event of that story, any number of times. A
+packet of four zero bytes is a question whether we are there: it is sent back as it is, by the same loop that serves the
+conversations, so that the answer says that they go on. When the other end closes, everything is dropped at once: who
+has gone cannot hear reports.
 """
 
 import array
@@ -17,11 +19,15 @@ from qmailpy.disk.home import Home
 from qmailpy.remote.delivery import deliver
 from qmailpy.remote.equipment import Equipment
 from qmailpy.remote.pool import Pool
+from qmailpy.remote.story import UNTOLD, Story
 from qmailpy.rules import report
 from qmailpy.system import descriptors, net
+from qmailpy.wire import wished
+from qmailpy.wire.delivery import TRACE, TRACED
 
 AT_ONCE = 1000  # conversations; further ones wait for their turn
 REQUEST_SIZE = 65536  # bytes; addresses have 1,002 at most
+BEHIND = 100  # answers that qmail-rspawn has not read: beyond these no story is told
 ANSWER_LIMIT = 60000  # bytes of a report: it must fit a packet
 _NUMBER = 4  # bytes
 _PING = bytes(_NUMBER)
@@ -75,7 +81,14 @@ class _Worker:
             self._gone.set_result(None)
 
     def _hear(self) -> None:
-        """Every request that is there."""
+        """Every request that is there.  One that got lost would never be answered: rather we end, and all wait."""
+        try:
+            self._hear_all()
+        except Exception as error:  # noqa: BLE001 - no memory, say
+            if not self._gone.done():
+                self._gone.set_exception(error)
+
+    def _hear_all(self) -> None:
         while not self._gone.done():
             try:
                 packet, passed = _receive(self._wire)
@@ -106,8 +119,19 @@ class _Worker:
     async def _deliver(self, number: bytes, words: list[bytes], message: int) -> None:
         host, sender, recipient = words[:3]
         try:
+            story = self._story(number, words[3]) if words[3:4] not in ([], [b"-"]) else UNTOLD
+            wishes = wished.decode(words[4]) if len(words) > 4 else None
             async with self._slots:
-                output = await deliver(self._equipment.home, host, sender, [recipient], message, self._equipment)
+                output = await deliver(
+                    self._equipment.home,
+                    host,
+                    sender,
+                    [recipient],
+                    message,
+                    self._equipment,
+                    wishes=wishes,
+                    story=story,
+                )
         except Exception as error:  # noqa: BLE001 - one delivery's bug must not end the others
             descriptors.say(
                 b"qmail-remote: warning: internal error: " + type(error).__name__.encode("ascii", "replace")
@@ -116,6 +140,13 @@ class _Worker:
         finally:
             posix.close(message)
         self._answer(number, output)
+
+    def _story(self, number: bytes, word: bytes) -> Story:
+        def hear(told: bytes) -> None:
+            if len(self._answers) < BEHIND:
+                self._answer(number, TRACE + told)
+
+        return Story(hear, is_on=word == TRACED)
 
     def _answer(self, number: bytes, output: bytes) -> None:
         if len(output) > ANSWER_LIMIT:
@@ -142,7 +173,9 @@ class _Worker:
 def _receive(wire: socket.socket) -> tuple[bytes, list[int]]:
     """One packet and the descriptors that came with it.  Errors: OSError."""
     room = socket.CMSG_SPACE(_DESCRIPTORS)
-    packet, ancillary, _, _ = wire.recvmsg(REQUEST_SIZE, room, socket.MSG_CMSG_CLOEXEC)
+    packet, ancillary, flags, _ = wire.recvmsg(REQUEST_SIZE, room, socket.MSG_CMSG_CLOEXEC)
+    if flags & socket.MSG_TRUNC:  # half an address is somebody else's
+        packet = packet[:_NUMBER]
     passed = array.array("i")
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

@@ -7,6 +7,7 @@ rules/notice says the same, and more, in the layout that mail programs know.
 from qmailpy.rules import date, quote, rewrite, verp
 
 SINGLE, DOUBLE = 1, 2
+_NO_LINE_END = bytes(ord("_") if byte in b"\r\n" else byte for byte in range(256))
 DOUBLE_SENDER = b"#@[]"  # the envelope sender of a double bounce; if that bounces it is dropped
 
 _OPENING = {
@@ -91,7 +92,7 @@ class Sender:
             date.date822_east(when, east) if self.uses_local_time else date.date822(when),
             quote.quote(self.user),
             self.host,
-            quote.quote2(recipient).replace(b"\n", b"_"),  # quoted or not, no second header line
+            quote.quote2(recipient).translate(_NO_LINE_END),  # quoted or not, no second header line
             subject,
         )
 
@@ -125,7 +126,7 @@ class Bounce:
 
 def return_path(sender: bytes) -> bytes:
     """The line that the copy of a message begins with."""
-    return b"Return-Path: <%s>\n" % quote.quote2(sender).replace(b"\n", b"_")
+    return b"Return-Path: <%s>\n" % quote.quote2(sender).translate(_NO_LINE_END)
 
 
 def is_triple(sender: bytes) -> bool:

@@ -82,6 +82,11 @@ def parse_mbox_date(text: bytes) -> int | None:
     return _days(year, month, day) * _DAY + hour * 3600 + minute * 60 + second
 
 
+def moment(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int:
+    """Seconds since the epoch of a date in UTC: what civil() takes apart."""
+    return _days(year, month, day) * _DAY + hour * 3600 + minute * 60 + second
+
+
 def _days(year: int, month: int, day: int) -> int:
     """Days from 1970-01-01: what civil() takes apart."""
     from_march = (month + 9) % 12

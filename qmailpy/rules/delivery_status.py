@@ -5,6 +5,7 @@ its own.
 """
 
 from qmailpy.rules import date
+from qmailpy.wire import xtext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,12 +15,14 @@ FAILED, DELAYED, DELIVERED, RELAYED = b"failed", b"delayed", b"delivered", b"rel
 _NO_STATUS = {FAILED: b"5.0.0", DELAYED: b"4.0.0", DELIVERED: b"2.0.0", RELAYED: b"2.0.0"}
 _CLASSES = {FAILED: b"45", DELAYED: b"4", DELIVERED: b"2", RELAYED: b"2"}  # 4 may fail: it was in the queue too long
 _SAID = b"Remote host said: "
-_NOT_SAID = (b"\nGiving up on ", b"\nI'm not going to try again", b"\nMail waits for the relay ", b"\nSent by ")
+_NOT_SAID = (
+    *(b"\nGiving up on ", b"\nI'm not going to try again", b"\nMail waits for the relay ", b"\nSent by "),
+    b"\nIt was asked to notify ",
+)
 _WHO = (b" does not like recipient.", b" but ", b" failed on ", b" failed after ", b" accepted message.")
 _CONNECTED = b"Connected to "
 _LONGEST = 900  # bytes of a value: a line must have less than 998
 _PRINTABLE = bytes(byte if 32 <= byte <= 126 else 0x20 if byte in b"\t\r\n" else 0x3F for byte in range(256))
-_IN_UNITEXT = bytes(byte for byte in range(33, 127) if byte not in b"+=\\")
 
 
 class Outcome:
@@ -125,17 +128,8 @@ def _remote_mta(text: bytes) -> bytes:
 
 def _typed(kind: bytes, address: bytes) -> bytes:
     """An address with its type; one beyond ASCII in the spelling that is ASCII all the same (RFC 6533 3)."""
-    if address.isascii():
-        return kind + b"; " + address
-    try:
-        characters = address.decode()
-    except UnicodeDecodeError:
-        return kind + b"; " + address
-    spelled = [
-        b"%c" % ord(each) if each.isascii() and ord(each) in _IN_UNITEXT else b"\\x{%02X}" % ord(each)
-        for each in characters
-    ]
-    return b"utf-8; " + b"".join(spelled)
+    spelled = None if address.isascii() else xtext.embedded(address)
+    return kind + b"; " + address if spelled is None else b"utf-8; " + spelled
 
 
 def _field(name: bytes, value: bytes) -> bytes:

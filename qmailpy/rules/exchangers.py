@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     IsOwn = Callable[[bytes], bool]
 
 LIMIT = 50  # exchangers of one host that are looked up: a DNS answer has room for thousands (spec/11 1.8)
+ADDRESSES = 50  # that are tried in one delivery: each may cost timeoutconnect, and there could be 50 times thousands
+MOST_OF_ONE = 16  # addresses of one family that are tried of one exchanger
 NULL = b"."  # as the only exchanger: no mail here
 
 
@@ -57,19 +59,35 @@ def in_order(exchangers: list[Exchanger], choose: "Choose") -> list[Exchanger]:
     return left[:LIMIT]
 
 
-def usable(addresses: list[Address], is_own: "IsOwn") -> list[Address]:
-    """Those that are better than the best one which is ourselves, without repetitions.
+def family_of(ip: bytes) -> int:
+    """4 or 6."""
+    return 6 if b":" in ip else 4
 
-    Mail goes only to hosts that are nearer to its destination than we are, or it would come back.
+
+def nearest_own(addresses: list[Address], is_own: "IsOwn") -> int:
+    """The best preference of an exchanger that is ourselves; worse than any where none is."""
+    return min((address.preference for address in addresses if is_own(address.ip)), default=1 << 16)
+
+
+def usable(addresses: list[Address], is_own: "IsOwn", family: int = 0) -> list[Address]:
+    """Those that are better than the best one which is ourselves, without repetitions, and not more than is sensible.
+
+    Mail goes only to hosts that are nearer to its destination than we are, or it would come back.  At most MOST_OF_ONE
+    of each family of an exchanger, at most ADDRESSES: who lists thousands must not keep a delivery busy for a day.
+    family: 4 or 6 for IPv4 or IPv6 alone; else both.
     """
-    nearest = min((address.preference for address in addresses if is_own(address.ip)), default=1 << 16)
+    nearest = nearest_own(addresses, is_own)
     seen = set()
     found = []
+    count: dict[tuple[int, bytes, int], int] = {}
     for address in addresses:
-        if address.preference < nearest and address.ip not in seen:
+        if address.preference < nearest and address.ip not in seen and family in (0, family_of(address.ip)):
             seen.add(address.ip)
-            found.append(address)
-    return found
+            kind = (address.preference, address.name, family_of(address.ip))
+            count[kind] = count.get(kind, 0) + 1
+            if count[kind] <= MOST_OF_ONE:
+                found.append(address)
+    return found[:ADDRESSES]
 
 
 def together(addresses: list[Address]) -> list[list[Address]]:

@@ -24,6 +24,8 @@ def literal(name: bytes) -> bytes | None:
 
 def ipv4(text: bytes) -> bytes | None:
     """Four decimal numbers with dots, canonical; None if it is not that."""
+    if not text[-1:].isdigit():  # as nearly every name
+        return None
     parts = text.split(b".")
     if len(parts) != 4:
         return None
@@ -57,6 +59,8 @@ def text_of(packed: bytes) -> bytes:
 
 def pack(address: bytes) -> bytes:
     """The 4 or 16 bytes of a canonical address."""
+    if b":" not in address:
+        return bytes(map(int, address.split(b".")))
     return ipaddress.ip_address(address.decode("ascii")).packed
 
 

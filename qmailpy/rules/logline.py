@@ -47,12 +47,12 @@ def status(local: int, local_limit: int, remote: int, remote_limit: int, *, exit
     )
 
 
-_VERDICT_WORDS = {b"K": b"success", b"D": b"failure", b"Z": b"deferral"}
+VERDICTS = {b"K": b"success", b"D": b"failure", b"Z": b"deferral"}
 
 
 def verdict(delivery: int, letter: bytes, text: bytes) -> bytes:
     """How a delivery ended.  letter: K, Z, D, or something mangled, which is said."""
-    word = _VERDICT_WORDS.get(letter)
+    word = VERDICTS.get(letter)
     if word is None:
         return b"delivery %d: report mangled, will defer\n" % delivery
     return b"delivery %d: %s: %s\n" % (delivery, word, text.translate(_SAFE))
@@ -81,6 +81,14 @@ def over_budget(sender: bytes, limit: int) -> bytes:
     )
 
 
+def no_more_reports(sender: bytes, limit: int) -> bytes:
+    """One sender gets no more reports that he asked for, in this hour; ours."""
+    return b"bounce budget of %d in an hour used up: further reports to <%s> are left out\n" % (
+        limit,
+        sender.translate(_SAFE),
+    )
+
+
 def held_domain(number: int, domain: bytes) -> bytes:
     """Recipients of a message wait until an administrator wishes otherwise; ours."""
     return b"held msg %d to remote %s: this domain is held\n" % (number, domain.translate(_SAFE))
@@ -92,7 +100,7 @@ def busy_domain(domain: bytes, limit: int) -> bytes:
 
 
 def ordered(number: int, word: bytes, reason: bytes = b"") -> bytes:
-    """An administrator's order is being done; ours.  word: hold, release, delete, bounce; reason: of a bounce."""
+    """An administrator's order is being done; ours.  word: hold, release, delete, bounce, move...; reason: if any."""
     return b"order for msg %d: %s\n" % (number, word + b": " + reason.translate(_SAFE) if reason else word)
 
 
@@ -170,6 +178,11 @@ WARNINGS = {
 NO_QUEUE_PROGRAM = b"warning: unable to start qmail-queue, will try later\n"
 NO_BOUNCE = b"warning: trouble injecting bounce message, will try later\n"
 OUT_OF_RANGE = b"warning: internal error: delivery report out of range\n"
+
+
+def set_back(seconds: int) -> bytes:
+    """Somebody has set the clock back; ours."""
+    return b"warning: the clock was set back by %d seconds; mail that waits is due as much earlier\n" % seconds
 
 
 def warning(what: str, name: bytes) -> bytes:

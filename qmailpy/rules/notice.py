@@ -90,7 +90,7 @@ class Text:
         """piece: whole lines, as they were fed."""
         if not self._encoded:
             return piece
-        return b"=0D=\n".join(b2a_qp(part, istext=True) for part in piece.split(b"\r"))
+        return b"=\n=0D=\n".join(b2a_qp(part, istext=True) for part in piece.split(b"\r"))
 
 
 class Notice:

@@ -14,30 +14,41 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 STAR, NOT = b"*", b"!"
+_DOT_OR_AT = b".@"
+_BEGINS = (b".", b"@")
 
 
 class Some:
     """Entries without the sign for exceptions."""
 
-    __slots__ = ("_globs", "_words")
+    __slots__ = ("_ends", "_globs", "_longest", "_words")
 
     def __init__(self, entries: "Iterable[bytes]") -> None:
         """entries: in any letter case."""
         lowered = [entry.lower() for entry in entries]
         self._words = frozenset(entry for entry in lowered if STAR not in entry)
-        self._globs = tuple(tuple(entry.split(STAR)) for entry in lowered if STAR in entry)
+        # most of them are *.domain or *@domain: of these there may be thousands as well
+        ends = {entry for entry in lowered if entry[:1] == STAR and entry[1:2] in _BEGINS and STAR not in entry[1:]}
+        self._ends = frozenset(entry[1:] for entry in ends)
+        self._longest = max(map(len, self._ends), default=0)
+        self._globs = tuple(tuple(entry.split(STAR)) for entry in lowered if STAR in entry and entry not in ends)
 
     def __bool__(self) -> bool:
         """Whether there are any."""
-        return bool(self._words or self._globs)
+        return bool(self._words or self._ends or self._globs)
 
     def fits(self, word: bytes, host: bytes) -> bool:
         """word: in lower case; host: what may stand as an entry for it, or empty."""
         return (
             word in self._words
             or (host != b"" and host in self._words)
+            or (bool(self._ends) and self._has_end(word))
             or any(_fits(pieces, word) for pieces in self._globs)
         )
+
+    def _has_end(self, word: bytes) -> bool:
+        tail = word[max(0, len(word) - self._longest) :]
+        return any(tail[at:] in self._ends for at, byte in enumerate(tail) if byte in _DOT_OR_AT)
 
 
 class Patterns:

@@ -7,6 +7,7 @@ them. Both ends are here: the functions above reduce() write, it reads.
 
 from qmailpy.verdict import LETTER, PERM, TEMP
 from qmailpy.wire import smtp
+from qmailpy.wire.smtp_errand import UNSAYABLE, is_yes
 from qmailpy.wire.smtp_reply import Reply
 
 USAGE = b"DI (qmail-remote) was invoked improperly. (#5.3.5)\n\0"
@@ -33,6 +34,8 @@ BEFORE_MAIL = (smtp.GREETING, smtp.EHLO, smtp.HELO, smtp.STARTTLS, smtp.TLS, smt
 _ABOUT_US = (530, 534, 535, 538)  # log in first, or otherwise: our configuration is wrong, not the mail
 _NO_SUCH_HOST = b"Sorry, I couldn't find any host named "
 RELAY_AWAY = b"Mail waits for the relay "
+PASSED_ON = b"It was asked to notify the sender itself.\n"
+_ASCII_RECIPIENT = b"it takes no address beyond ASCII (SMTPUTF8), and this is one"
 
 # step that failed -> sentence with the server's address; True: for now even if the reply says for good
 _FAILED = {
@@ -46,6 +49,7 @@ _FAILED = {
     ),
     smtp.MAIL: (b"Connected to %s but sender was rejected", False),
     smtp.DATA: (b"%s failed on DATA command", False),
+    smtp.CHUNK: (b"%s failed on BDAT command", False),
     smtp.DOT: (b"%s failed after I sent the message", False),
 }
 
@@ -68,6 +72,11 @@ def no_such_relay(name: bytes) -> bytes:
 def bad_source(ip: bytes) -> bytes:
     """The address that connections shall come from is none of this machine's, now."""
     return b"ZSorry, mail shall leave from %s (control), which is no address of this machine. (#4.3.5)\n\0" % ip
+
+
+def other_family(family: int) -> bytes:
+    """There are addresses, but control/outgoingfamily says 4 or 6, and they are of the other one."""
+    return b"ZSorry, that host has no IPv%d address, and control/outgoingfamily allows no other. (#4.4.1)\n\0" % family
 
 
 def no_mail_there(name: bytes) -> bytes:
@@ -103,13 +112,18 @@ def no_tls(address: bytes, name: bytes, reason: bytes, *, untrusted: bool) -> by
 
 def waits_for_relay(item: bytes, relay: bytes, port: int) -> bytes:
     """A deferral's item, with a line that says so."""
-    return item.removesuffix(b"\0") + RELAY_AWAY + b"%s port %d.\n\0" % (printable(relay), port)
+    return _and_a_line(item.removesuffix(b"\0"), RELAY_AWAY + b"%s port %d.\n\0" % (printable(relay), port))
 
 
 def waiting_for(text: bytes) -> bytes:
     """The relay, with its port, that a deferral's text says that mail waits for; empty where it says nothing."""
-    _, found, rest = text.rpartition(RELAY_AWAY)
+    _, found, rest = text.rpartition(b"\n" + RELAY_AWAY)
     return rest.partition(b"\n")[0] if found else b""
+
+
+def is_passed_on(text: bytes) -> bool:
+    """Whether a success's text says that the next host notifies the sender, who asked for that."""
+    return text.endswith(b"\n" + PASSED_ON)
 
 
 def is_unreachable(text: bytes) -> bool:
@@ -125,10 +139,17 @@ def _said(text: bytes) -> bytes:
     return b"Remote host said: " + text if text else b""
 
 
+def _and_a_line(text: bytes, line: bytes) -> bytes:
+    """A line of our own begins anew, also behind words that were cut: none of the server's lines can look like it."""
+    return text + b"\n" * (not text.endswith(b"\n")) + line
+
+
 def recipient_item(address: bytes, answer: Reply) -> bytes:
     """What the server says to one recipient.  address: the server's, in digits."""
-    if smtp.is_yes(answer):
+    if is_yes(answer):
         return b"r\0"
+    if answer is UNSAYABLE:
+        return b"hConnected to %s but %s. (#5.6.7)\n\0" % (address, _ASCII_RECIPIENT)
     letter = b"h" if _letter(answer) == LETTER[PERM] else b"s"
     return b"%s%s does not like recipient.\n%s\0" % (letter, address, _said(answer.text))
 
@@ -138,16 +159,20 @@ def message_item(address: bytes, client: smtp.Client) -> bytes:
     if client.nonsense is not None:
         return _nonsense(address, client, client.nonsense)
     reply = client.final
+    if client.trouble and client.failed_at == smtp.MAIL:
+        return b"DConnected to %s but %s. (#5.6.7)\n\0" % (address, client.trouble)
     if client.trouble:
         how = b"" if client.failed_at == smtp.STARTTLS else b"I cannot log in: "
         return b"ZConnected to %s but %s%s. (#4.7.4)\n\0" % (address, how, client.trouble)
     if client.failed_at == smtp.RCPT or reply is None:
-        put_off = client.whole and any(_letter(one) == LETTER[TEMP] for one in client.answers if not smtp.is_yes(one))
+        put_off = client.whole and any(_letter(one) == LETTER[TEMP] for one in client.answers if not is_yes(one))
         letter = LETTER[TEMP if put_off else PERM]
         return letter + b"Giving up on %s.\n\0" % address  # the server's reasons stand in the recipients' items
     if not client.failed_at:
         how = b"Sent by %s.\n" % client.security if client.security else b""
-        return b"K%s accepted message.\n%s%s\0" % (address, _said(reply.text), how)
+        how += PASSED_ON if client.passed_on else b""
+        text = b"K%s accepted message.\n%s" % (address, _said(reply.text))
+        return (_and_a_line(text, how) if how else text) + b"\0"
     sentence, always_temporary = _FAILED[client.failed_at]
     letter = LETTER[TEMP] if always_temporary else _letter(reply)
     return letter + sentence % address + b".\n" + _said(reply.text) + b"\0"

@@ -41,6 +41,16 @@ def route(recipient: bytes, domains: Domains) -> tuple[int, bytes]:
     return REMOTE, recipient
 
 
+def rule(recipient: bytes, domains: Domains) -> bytes:
+    """Which control file decides where route() sends a recipient, and by which of its lines: none where none does."""
+    recipient = completed(recipient, domains)
+    domain = recipient[recipient.rindex(b"@") + 1 :].lower()
+    if domain in domains.locals:
+        return b"locals:" + domain
+    key = virtual_key(recipient, domains.virtual) if domains.virtual else None
+    return b"none" if key is None else b"virtualdomains:" + key
+
+
 def completed(recipient: bytes, domains: Domains) -> bytes:
     """With a host, and without a percent hack: what is compared with locals and virtualdomains."""
     if b"@" not in recipient:

@@ -22,6 +22,7 @@ one for everything.
     sasl=way            how to log in: plain, login, cram-md5, scram-sha-256; else the strongest that is offered;
                         xoauth2: what stands for the password is a command that prints a token
     helo=name           who we say that we are there, instead of control/helohost
+    chunking=no         the message goes after DATA also to a server that offers CHUNKING (BDAT)
     source=address      which of our own addresses it comes from, for connections of its family
 A route that cannot be followed as it was meant defers: mail that should be verified must never go out unverified
 because of a typing error, or because this version knows less.
@@ -36,7 +37,7 @@ RELAY, BY_MX, ERROR = "relay", "MX", "error"
 
 TLS_LEVELS = (b"none", b"may", b"encrypt", b"verify", b"fingerprint", b"implicit")
 NONE, MAY, ENCRYPT, VERIFY, FINGERPRINT, IMPLICIT = TLS_LEVELS
-KNOWN = (b"tls", b"auth", b"fingerprint", b"verify", b"helo", b"source", b"sasl")
+KNOWN = (b"tls", b"auth", b"fingerprint", b"verify", b"helo", b"source", b"sasl", b"chunking")
 SHA256 = 32  # bytes
 _BLANKS = b" \t"
 _NEED_PORT = b"options need a port before them, as in relay:25 tls=may"
@@ -57,13 +58,13 @@ class Route:
     kind: RELAY, BY_MX, ERROR; host: the relay; text: of ERROR; options: as written, in order.
     What they mean: tls: NONE, MAY, ENCRYPT or IMPLICIT; named: whether the server must prove its name; fingerprint: 32
     bytes that its certificate must have, or empty; login: the name of ours, or empty; anyhow: it is said to anybody;
-    sasl: of wire/sasl.BY_NAME, or empty; helo: our name there, or empty; source: canonical text of an address of ours,
-    or empty.
+    sasl: of wire/sasl.BY_NAME, or empty; chunking: BDAT may be used; helo: our name there, or empty; source: canonical
+    text of an address of ours, or empty.
     """
 
     __slots__ = (
-        *("anyhow", "fingerprint", "helo", "host", "kind", "login", "named", "options", "port", "sasl", "source"),
-        *("text", "tls"),
+        *("anyhow", "chunking", "fingerprint", "helo", "host", "kind", "login", "named", "options", "port", "sasl"),
+        *("source", "text", "tls"),
     )
 
     def __init__(
@@ -80,6 +81,7 @@ class Route:
         self.login = self.options.get(b"auth", b"")
         self.sasl = _sasl(self.options)
         self.helo = _helo(self.options)
+        self.chunking = b"chunking" not in self.options
         self.source = _source(self.options)
         self.fingerprint = _fingerprint(self.options)
         level = self.options.get(b"tls") or _usual_level(self.options)
@@ -158,20 +160,22 @@ NO_ROUTE = Route(BY_MX)
 _Routes = dict[bytes, bytes]
 
 
-def deciding(host: bytes, routes: _Routes, sender: bytes, by_sender: _Routes) -> tuple[bool, bytes] | None:
+def deciding(
+    host: bytes, routes: _Routes, sender: bytes, by_sender: _Routes, spelled: bytes = b""
+) -> tuple[bool, bytes] | None:
     """Which line decides for a host, and a sender: whether it is a sender's, and its key; None: no line does.
 
-    routes, by_sender: keys in lower case, as disk/control gives them.  The host itself, then each of its endings that
-    begins with a dot, the longest first; the sender, then @ and the sender's host; then the empty key: the first that
+    routes, by_sender: keys in lower case, as disk/control gives them; spelled: the host's name in the DNS, if that is
+    another one.  The host itself, then each of its endings that begins with a dot, the longest first; the same without
+    a dot at its end, and as it is spelled; the sender, then @ and the sender's host; then the empty key: the first that
     is present decides.
     """
     host, sender = host.lower(), sender.lower()
-    at = 0
-    while at < len(host):
-        if host[at:] in routes:
-            return False, host[at:]
-        dot = host.find(b".", at + 1)
-        at = len(host) if dot < 0 else dot
+    names = (host, host.removesuffix(b"."), spelled.lower()) if spelled or host.endswith(b".") else (host,)
+    for name in names:
+        key = _ending(name, routes)
+        if key:
+            return False, key
     if by_sender and sender:
         for key in (sender, b"@" + sender.rpartition(b"@")[2]):
             if key in by_sender:
@@ -179,9 +183,21 @@ def deciding(host: bytes, routes: _Routes, sender: bytes, by_sender: _Routes) ->
     return (False, b"") if b"" in routes else None
 
 
-def find_route(host: bytes, routes: _Routes, sender: bytes = b"", by_sender: "_Routes | None" = None) -> Route:
+def _ending(host: bytes, routes: _Routes) -> bytes:
+    at = 0
+    while at < len(host):
+        if host[at:] in routes:
+            return host[at:]
+        dot = host.find(b".", at + 1)
+        at = len(host) if dot < 0 else dot
+    return b""
+
+
+def find_route(
+    host: bytes, routes: _Routes, sender: bytes = b"", by_sender: "_Routes | None" = None, spelled: bytes = b""
+) -> Route:
     """The route for a host, and a sender, as deciding() says.  Errors: BadRoute."""
-    found = deciding(host, routes, sender, by_sender or {})
+    found = deciding(host, routes, sender, by_sender or {}, spelled)
     if found is None:
         return NO_ROUTE
     is_senders, key = found
@@ -239,5 +255,7 @@ def _options(words: list[bytes]) -> dict[bytes, bytes]:
             raise BadRoute(b"tls is one of " + b", ".join(TLS_LEVELS))
         if key == b"verify" and value != b"no":
             raise BadRoute(b"verify is no, or is not there: tls= says what is verified")
+        if key == b"chunking" and value != b"no":
+            raise BadRoute(b"chunking is no, or is not there")
         options[key] = value
     return options

@@ -72,6 +72,23 @@ def is_dead(table: bytes, ip: bytes, now: int, pid: int, longest: int = 0) -> bo
     return record[size] >= _CROSS and (now - _time(record, size)) % _wrap(size) < (longest or (60 + (pid & 31)) * _UNIT)
 
 
+def silent(table: bytes, ip: bytes, now: int, longest: int = 0) -> tuple[int, int, int, int] | None:
+    """What the table says of an address; None: nothing, or it has answered since.
+
+    Result: how often it timed out; seconds since the last time; seconds from now in which is_dead() holds for whatever
+    pid, and after which it does for none (0: it does not).
+    """
+    at, size = _find(table, ip), len(ip)
+    if at < 0 or table[at + size] == 0:
+        return None
+    count, when = table[at + size], _time(table[at : at + record_size(size)], size)
+    past = (now - when) % _wrap(size)
+    least, most = (longest, longest) if longest else (60 * _UNIT, 91 * _UNIT)
+    if count < _CROSS:
+        least = most = 0
+    return count, age(when, now, size), max(0, least - past), max(0, most - past)
+
+
 def answered(table: bytes, ip: bytes) -> tuple[int, bytes] | None:
     """It answered, or failed in another way: its count becomes 0."""
     at, size = _find(table, ip), len(ip)

@@ -43,6 +43,7 @@ class Bounces:
         self._waiting: deque[_Work] = deque()
         self._running: dict[int, _Work] = {}  # by pipe
         self._pids: set[int] = set()
+        self.refusal = b""  # D or Z and why, while bounced(None) is being told of that
 
     @property
     def running(self) -> int:
@@ -101,7 +102,9 @@ class Bounces:
         posix.close(pipe)
         del self._running[pipe]
         qp, _, text = work.heard.partition(b"\0")
+        self.refusal = text.rstrip(b"\0")
         work.bounced(int(qp) if text == b"\0" and qp.isdigit() else None)
+        self.refusal = b""
 
     def withdraw(self, number: int) -> bool:
         """Take one out of those that wait.  Result: whether it was there."""

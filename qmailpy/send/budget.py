@@ -1,8 +1,9 @@
 """How many bounces one sender gets: control/bouncebudget in an hour, and the rest in one more (PIC/decisions/bounces).
 
 What is over the budget stays in the queue, as every message whose bounce is not out yet; here is only which ones they
-are. So a restart forgets that they were collected, and begins to count anew; it loses nothing.
-Used by send/finishing.
+are. So a restart forgets that they were collected, and begins to count anew; it loses nothing. Reports that a sender
+asked for are counted with his bounces: anybody can ask in anybody's name.
+Used by send/finishing and send/reports.
 """
 
 from collections import OrderedDict
@@ -21,12 +22,15 @@ HOUR = 3600.0  # seconds
 
 
 class _Account:
-    """One sender's hour.  collected: messages of which he is told at its end, in their order."""
+    """One sender's hour.  collected: messages of which he is told at its end, in their order.
 
-    __slots__ = ("begun", "collected", "told")
+    is_full: whether it was said that he gets no more of what he asked for.
+    """
+
+    __slots__ = ("begun", "collected", "is_full", "told")
 
     def __init__(self, begun: float) -> None:
-        self.begun, self.told = begun, 0
+        self.begun, self.told, self.is_full = begun, 0, False
         self.collected: dict[int, None] = {}
 
 
@@ -44,12 +48,8 @@ class Budget:
         limit = self._controls.bounce_budget
         if not limit:
             return True
-        self._prune()
-        account = self._accounts.get(sender.lower())
-        if account is None:
-            account = self._accounts[sender.lower()] = _Account(clock.monotonic())
-        if account.told < limit and not account.collected:
-            account.told += 1
+        account = self._account_of(sender)
+        if self._has_room(account, limit):
             return True
         if not account.collected:
             self._log.say(logline.over_budget(sender, limit))
@@ -57,6 +57,33 @@ class Budget:
         account.collected[number] = None
         self._of[number] = sender.lower()
         return False
+
+    def may_report(self, sender: bytes) -> bool:
+        """Whether a report that he asked for may go out; if not, there is none: nothing has failed."""
+        limit = self._controls.bounce_budget
+        if not limit:
+            return True
+        account = self._account_of(sender)
+        if self._has_room(account, limit):
+            return True
+        if not account.is_full:
+            account.is_full = True
+            self._log.say(logline.no_more_reports(sender, limit))
+        return False
+
+    def _account_of(self, sender: bytes) -> _Account:
+        self._prune()
+        account = self._accounts.get(sender.lower())
+        if account is None:
+            account = self._accounts[sender.lower()] = _Account(clock.monotonic())
+        return account
+
+    @staticmethod
+    def _has_room(account: _Account, limit: int) -> bool:
+        if account.told >= limit or account.collected:
+            return False
+        account.told += 1
+        return True
 
     def take_back(self, sender: bytes) -> None:
         """A bounce that might go out could not."""

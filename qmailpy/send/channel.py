@@ -99,9 +99,8 @@ class Channel:
         """What it waits for here: a word of wire/asking, or a time."""
         if number in self._jobs:
             return asking.RUNNING
-        due = self.waiting.due(number)
-        waits = number in self._fresh or number in self.lanes
-        return (asking.FRESH if waits else asking.NOTHING) if due is None else b"%d" % due
+        waits = asking.FRESH if number in self._fresh else self.lanes.state(number)
+        return waits if (due := self.waiting.due(number)) is None else b"%d" % due
 
     # what is next
 

@@ -6,6 +6,7 @@ from qmailpy.disk.queue.recipients import Trouble
 from qmailpy.rules import logline
 from qmailpy.send.cleaner import BUSY, Cleaner
 from qmailpy.send.log import Log
+from qmailpy.system import clock
 from qmailpy.wire import cleaning
 
 TYPE_CHECKING = False
@@ -24,21 +25,22 @@ class Collecting:
         """The first walk begins at once."""
         self._log, self._cleaner, self._paths = log, cleaner, paths
         self._walk: Iterator[int | None] | None = None
-        self._next = 0
+        self._next = 0.0  # on the monotonic clock
 
-    def patience(self, now: int) -> float | None:
-        """Seconds until step() has something to do.  now: since the epoch."""
+    def patience(self) -> float | None:
+        """Seconds until step() has something to do."""
         if self._cleaner.pending >= BUSY:
             return None
-        return 0 if self._walk is not None else max(0, self._next - now)
+        return 0 if self._walk is not None else max(0.0, self._next - clock.monotonic())
 
     def step(self, now: int) -> None:
         """now: seconds since the epoch."""
         if self._walk is None:
-            if now < self._next:
+            moment = clock.monotonic()
+            if moment < self._next:
                 return
             self._walk = litter.walk(self._paths, now)
-            self._next = now + INTERVAL
+            self._next = moment + INTERVAL
         try:
             for _ in range(_ENTRIES):
                 if self._cleaner.pending >= BUSY:
@@ -52,7 +54,7 @@ class Collecting:
         except Trouble as trouble:
             self._log.tell(trouble)
             self._walk = None
-            self._next = now + _RETRY
+            self._next = clock.monotonic() + _RETRY
 
     def _remove(self, number: int) -> None:
         self._cleaner.ask(cleaning.MESSAGE, number, lambda done: None if done else self._unclean(number))

@@ -20,21 +20,25 @@ BOUNCE_BUDGET = 100  # bounces to one sender in an hour
 CONCURRENCY = (("concurrencylocal", 10), ("concurrencyremote", 20))  # indexed by channel
 _FORMATS = {b"qsbmf": False, b"dsn": True}
 _CONTENTS = {b"full": False, b"headers": True}
+_QMAILS_OWN = (b"locals", b"virtualdomains")  # whose alerts are byte for byte qmail's
 
 
 class _UnreadableError(Die):
-    """name: of the file."""
+    """alert: as a HUP tells of it."""
 
-    def __init__(self, name: bytes) -> None:
+    def __init__(self, name: bytes, reason: bytes) -> None:
         super().__init__(TEMP, name)
-        self.name = name
+        self.alert = logline.REREAD % name
+        if name not in _QMAILS_OWN:
+            self.alert += b": " + reason
 
 
 class Controls:
     """What the control files say.
 
     lifetime, delay_warning: seconds; limits: of deliveries, by channel; us: who bounces come from; bounce_budget: 0 for
-    none; shares: of domains; doubts: alerts about files that counted as missing at the start.
+    none; shares: of domains; traces: whether the log says more; doubts: alerts about files that counted as missing at
+    the start.
     """
 
     def __init__(self, home: Home) -> None:
@@ -56,7 +60,7 @@ class Controls:
         try:
             reading = _Reading(self._home)
         except _UnreadableError as error:
-            return logline.REREAD % error.name, True
+            return error.alert, True
         except Die:
             return logline.REREAD % b"locals", True  # there is neither locals nor me
         doubts = reading.doubts + reading.doubts_on_hup
@@ -67,6 +71,7 @@ class Controls:
 
     def _take(self, found: "_Reading") -> None:
         self.lifetime, self.limits, self.us, self.domains = found.lifetime, found.limits, found.us, found.domains
+        self.traces = found.traces
         self.delay_warning, self.bounce_budget, self.shares = found.delay_warning, found.bounce_budget, found.shares
 
 
@@ -83,6 +88,7 @@ class _Reading:
         self.lifetime = self._integer("queuelifetime", LIFETIME)
         self.delay_warning = self._integer("delaywarning", DELAY_WARNING)
         self.bounce_budget = self._integer("bouncebudget", BOUNCE_BUDGET)
+        self.traces = self._integer("trace", 0) > 0
         self.limits = [self._integer(name, default) for name, default in CONCURRENCY]
         double_to = self._line("doublebounceto", b"postmaster")
         self.us = bounce.Sender(
@@ -106,8 +112,8 @@ class _Reading:
     def _text(self, name: str) -> bytes | None:
         try:
             return control.read(self._home.control(name.encode()))
-        except Die:
-            raise _UnreadableError(name.encode()) from None
+        except Die as death:
+            raise _UnreadableError(name.encode(), death.text.rpartition(b": ")[2]) from None
 
     def _listing(self, name: str) -> list[bytes] | None:
         text = self._text(name)

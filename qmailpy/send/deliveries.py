@@ -9,9 +9,11 @@ import heapq
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.rules import logline, verp
 from qmailpy.send.log import Log
+from qmailpy.system import clock
 from qmailpy.system.loop import Loop
 from qmailpy.system.neighbour import Neighbour
-from qmailpy.wire.delivery import Command, ReportReader
+from qmailpy.wire import wished
+from qmailpy.wire.delivery import CHANNELS, REMOTE, TRACE, Command, Report, ReportReader
 from qmailpy.wire.parameters import Parameters
 
 TYPE_CHECKING = False
@@ -24,9 +26,12 @@ _OUT_LIMIT = 65536  # bytes of commands that wait for a spawner that does not re
 
 
 class Delivery:
-    """One attempt at one recipient.  dying: whether a temporary failure is final; parameters: his, or None."""
+    """One attempt at one recipient.  dying: whether a temporary failure is final; parameters: his, or None.
 
-    __slots__ = ("dying", "ended", "message", "number", "parameters")
+    began: on the monotonic clock, where its story is told.
+    """
+
+    __slots__ = ("began", "dying", "ended", "message", "number", "parameters")
 
     def __init__(
         self, number: int, message: int, ended: "Ended", *, dying: bool, parameters: Parameters | None = None
@@ -34,6 +39,7 @@ class Delivery:
         """number: for the log; message: its number; ended(letter, text): told once, letter K, Z, D or mangled."""
         self.number, self.message, self.ended, self.dying = number, message, ended, dying
         self.parameters = parameters
+        self.began = 0.0
 
 
 class Counts:
@@ -62,6 +68,7 @@ class Deliveries:
         wide: bool,
     ) -> None:
         """pipes: for commands and of reports; lost: called once, when the spawner is gone."""
+        self._tells = CHANNELS[channel] in log.trace.tellers
         self._log, self._counts, self._lost = log, counts, lost
         self._neighbour = Neighbour(loop, pipes, self._hear, self._lose)
         self._reader = ReportReader(wide)
@@ -122,19 +129,37 @@ class Deliveries:
     ) -> None:
         """Begin an attempt: the command goes out with the next flush().  number: the message's.
 
-        parameters: kept with the delivery; the spawners' commands have no place for them.
+        parameters: kept with the delivery; qmail-rspawn is told of them, if it is ours.
         """
         slot = heapq.heappop(self._free)
         self._counts.last += 1
-        self._running[slot] = Delivery(self._counts.last, number, ended, dying=dying, parameters=parameters)
-        command = Command(slot, Paths.message_id(number), verp.expand(sender, recipient), recipient)
+        delivery = Delivery(self._counts.last, number, ended, dying=dying, parameters=parameters)
+        self._running[slot] = delivery
+        traced = self._log.trace.on
+        sender = verp.expand(sender, recipient)
+        wishes = wished.encode(parameters) if parameters is not None and self.channel == REMOTE else b""
+        command = Command(
+            slot, Paths.message_id(number), sender, recipient, traced=traced and self._tells, wished=wishes
+        )
         self._neighbour.say(command.encode(self._reader.notation))
         self._log.say(logline.starting(self._counts.last, number, self.channel, recipient))
+        if traced:
+            delivery.began = clock.monotonic()
+            last = {"last": 1} if dying else {}
+            self._log.trace.tell(number, b"try", delivery=delivery.number, recipient=recipient, **last)
         self._counts.show()
 
     def _hear(self, piece: bytes) -> None:
         for report in self._reader.feed(piece):
-            self._end(report.slot, report.letter, report.text)
+            if report.letter == TRACE and self._tells:
+                self._be_told(report)
+            else:
+                self._end(report.slot, report.letter, report.text)
+
+    def _be_told(self, report: Report) -> None:
+        delivery = self._running.get(report.slot)
+        if delivery is not None:
+            self._log.trace.hear(delivery.message, delivery.number, self.channel, report)
 
     def _end(self, slot: int, letter: bytes, text: bytes) -> None:
         delivery = self._running.pop(slot, None)
@@ -143,12 +168,26 @@ class Deliveries:
             return
         if slot < self.limit:
             heapq.heappush(self._free, slot)
-        if letter == b"Z" and delivery.dying:
+        expired = letter == b"Z" and delivery.dying
+        if expired:
             letter, text = b"D", text + logline.TOO_LONG
         self._log.say(logline.verdict(delivery.number, letter, text))
+        if self._log.trace.on:
+            self._tell_end(delivery, letter, expired=expired)
         delivery.ended(letter, text)
         self.heard(delivery.message, letter, text)
         self._counts.show()
+
+    def _tell_end(self, delivery: Delivery, letter: bytes, *, expired: bool) -> None:
+        tenths = round((clock.monotonic() - delivery.began) * 10) if delivery.began else 0
+        self._log.trace.tell(
+            delivery.message,
+            b"result",
+            delivery=delivery.number,
+            verdict=logline.VERDICTS.get(letter, b"mangled"),
+            seconds=b"%d.%d" % divmod(tenths, 10),
+            **({"expired": 1} if expired else {}),
+        )
 
     def _lose(self) -> None:
         """Whoever was being delivered to is tried again after the next start."""

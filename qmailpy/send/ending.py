@@ -5,9 +5,9 @@ Used by send/channel, one for each.
 
 from qmailpy.disk.queue.recipients import Trouble
 from qmailpy.disk.queue.sending import Queue
-from qmailpy.rules import bounce, logline
+from qmailpy.rules import bounce, logline, report
 from qmailpy.send.controls import Controls
-from qmailpy.send.jobs import Job
+from qmailpy.send.jobs import FAILED_RETRY, Job
 from qmailpy.send.lanes import Lanes
 from qmailpy.send.log import Log
 from qmailpy.send.reports import Reports
@@ -15,6 +15,7 @@ from qmailpy.send.waiting import Waiting
 from qmailpy.system import clock
 from qmailpy.system.loop import Loop
 from qmailpy.wire import parameters
+from qmailpy.wire.delivery import CHANNELS, REMOTE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Ending:
         event = parameters.SUCCESS if letter == b"K" else parameters.DELAY
         if not self._reports.wants(wished, event, job.sender):
             return
+        if letter == b"K" and self._number == REMOTE and report.is_passed_on(text):
+            return
         if letter != b"K" and (job.is_told or clock.now() < job.birth + self._controls.delay_warning):
             return
         noted.append(self._reports.outcome(self._number, letter, recipient, text, wished.orcpt))
@@ -132,11 +135,17 @@ class Ending:
         """If nothing of it is under way: the message waits, or is finished here."""
         if job.running or job.reader is not None or job.number not in self.jobs:
             return
-        if job.whole and not job.undone and self._close(job):
-            return
+        retry = job.retry
+        if job.whole and not job.undone:
+            if self._close(job):
+                return
+            retry = clock.now() + FAILED_RETRY  # nothing but the file's name is left
         self.tell(job)
         del self.jobs[job.number]
         self._park(job)
         due = self._waiting.due(job.number)
         if not job.whole or job.undone > job.passed or (due is None and job.number not in self._lanes):
-            self._wait(job.number, job.retry if due is None else min(due, job.retry))
+            when = retry if due is None else min(due, retry)
+            if self._log.trace.on:
+                self._log.trace.tell(job.number, b"wait", channel=CHANNELS[self._number], until=when)
+            self._wait(job.number, when)

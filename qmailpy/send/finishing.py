@@ -33,7 +33,7 @@ class Finishing:
         self._bounces, self._reports = bounces, reports
         self._ready: dict[int, None] = {}  # in their order; both channels of a message may finish in one turn
         self._bouncing: set[int] = set()  # a bounce of these is being injected
-        self._failed = Waiting()
+        self.failed = Waiting()
         self._told: deque[tuple[int, int]] = deque()  # many at once: message, qp of the bounce that tells of it
         self.budget: Budget | None = None
         self.ended: Callable[[int], None] = _nobody  # told of every message that ends here
@@ -48,12 +48,12 @@ class Finishing:
         """Seconds until step() has something to do; None: never.  now: since the epoch."""
         if self._ready or self._told:
             return 0
-        due = self._failed.next_due()
+        due = self.failed.next_due()
         return None if due is None else max(0, due - now)
 
     def step(self, now: int) -> None:
         """now: seconds since the epoch."""
-        while (number := self._failed.pop(now)) is not None:
+        while (number := self.failed.pop(now)) is not None:
             self._ready[number] = None
         for number in list(islice(self._ready, _AT_ONCE)):
             del self._ready[number]
@@ -61,7 +61,7 @@ class Finishing:
                 self._finish(number)
             except Trouble as trouble:
                 self._log.tell(trouble)
-                self._failed.add(number, now + FAILED_RETRY)
+                self.failed.add(number, now + FAILED_RETRY)
         for _ in range(min(len(self._told), _AT_ONCE)):
             self.bounced(*self._told.popleft())
         self._bounces.step()
@@ -105,7 +105,7 @@ class Finishing:
         self._log.say(logline.NO_QUEUE_PROGRAM)
         for number in numbers:
             self._bouncing.discard(number)
-            self._failed.add(number, clock.now() + FAILED_RETRY)
+            self.failed.add(number, clock.now() + FAILED_RETRY)
 
     def bounce_collected(self, numbers: list[int]) -> None:
         """One bounce about all of these messages, which have one sender; or all is tried again later."""
@@ -119,7 +119,7 @@ class Finishing:
         except Trouble as trouble:
             self._log.tell(trouble)
             for number in numbers:
-                self._failed.add(number, clock.now() + FAILED_RETRY)
+                self.failed.add(number, clock.now() + FAILED_RETRY)
             return
         self._bouncing.update(numbers)
         try:
@@ -134,7 +134,7 @@ class Finishing:
         self._log.say(logline.NO_BOUNCE)
         for number in numbers:
             self._bouncing.discard(number)
-            self._failed.add(number, clock.now() + FAILED_RETRY)
+            self.failed.add(number, clock.now() + FAILED_RETRY)
 
     def bounced(self, number: int, qp: int | None) -> None:
         """The bounce of this message is in the queue under qp, or must be tried again (None)."""
@@ -142,14 +142,16 @@ class Finishing:
         try:
             if qp is None:
                 self._log.say(logline.NO_BOUNCE)
-                self._failed.add(number, clock.now() + FAILED_RETRY)
+                self.failed.add(number, clock.now() + FAILED_RETRY)
                 return
             self._log.say(logline.bounced(number, qp))
+            if self._log.trace.on:
+                self._log.trace.tell(number, b"bounce", qp=qp)
             self._queue.drop_bounce(number)
             self._end(number)
         except Trouble as trouble:
             self._log.tell(trouble)
-            self._failed.add(number, clock.now() + FAILED_RETRY)
+            self.failed.add(number, clock.now() + FAILED_RETRY)
 
     def withdraw(self, number: int) -> bool:
         """Begin nothing more about it.  False where its bounce is being injected."""
@@ -160,7 +162,7 @@ class Finishing:
                 return False
             self._bouncing.discard(number)
         self._ready.pop(number, None)
-        self._failed.remove(number)
+        self.failed.remove(number)
         return True
 
     def end(self, number: int) -> None:
@@ -169,10 +171,12 @@ class Finishing:
             self._end(number)
         except Trouble as trouble:
             self._log.tell(trouble)
-            self._failed.add(number, clock.now() + FAILED_RETRY)
+            self.failed.add(number, clock.now() + FAILED_RETRY)
 
     def _end(self, number: int) -> None:
         self._log.say(logline.end(number))
+        if self._log.trace.on:
+            self._log.trace.tell(number, b"end")
         self._queue.finish(number)
         self.ended(number)
         self._cleaner.ask(cleaning.MESSAGE, number, lambda done: self._cleaned(number, done=done))

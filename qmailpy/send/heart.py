@@ -7,7 +7,6 @@ Nothing in a turn waits for another process.
 from qmailpy.disk.home import Home
 from qmailpy.disk.queue.claiming import Claiming
 from qmailpy.disk.queue.paths import Paths
-from qmailpy.disk.queue.recipients import Trouble
 from qmailpy.disk.queue.sending import Queue
 from qmailpy.disk.queue.trigger import Trigger
 from qmailpy.rules import logline
@@ -23,9 +22,11 @@ from qmailpy.send.ending import Ending
 from qmailpy.send.finishing import Finishing
 from qmailpy.send.loading import Loading
 from qmailpy.send.log import Log
+from qmailpy.send.moving import Moving
 from qmailpy.send.ordering import Ordering
 from qmailpy.send.relays import Relays
 from qmailpy.send.reports import Reports
+from qmailpy.send.steps import Steps
 from qmailpy.send.todo import Todo
 from qmailpy.skeletons import renewal
 from qmailpy.system import clock, process, signals, title
@@ -57,8 +58,10 @@ class Heart:
         log.watch()
         self._loop, self._log, self._home, self._controls = loop, log, home, controls
         self._queue, self._claiming = Queue(paths), Claiming(paths)
+        log.trace.written, log.trace.on = self._queue.written, controls.traces
         self.exiting = False
         self._started = False  # both spawners have announced themselves
+        self._lacks_child = False  # one of those who are watched has ended
         self._leaving_since = 0.0
         self.renewing = False  # leaving only to come back as a new version
         self._title_due = 0.0
@@ -72,8 +75,10 @@ class Heart:
         self._bounces = Bounces(loop)
         reports = Reports(loop, log, home, self._queue, controls, self._bounces)
         self._finishing = Finishing(log, self._queue, self._cleaner, self._bounces, reports)
-        self._finishing.budget = Budget(loop, log, controls, self._finishing.bounce_collected)
-        self._ordering = Ordering(loop, log, paths, self._queue, controls)
+        budget = Budget(loop, log, controls, self._finishing.bounce_collected)
+        self._finishing.budget, reports.may_report = budget, budget.may_report
+        moving = Moving(home, self._queue, controls, self._bounces)
+        self._ordering = Ordering(loop, log, paths, self._queue, controls, moving)
         self._channels = [
             Channel(log, self._queue, controls, spawner, ending, self._finishing.add, self._ordering)
             for spawner in self.spawners
@@ -99,6 +104,7 @@ class Heart:
         self._collecting = Collecting(log, self._cleaner, paths)
         self._answering = Answering(loop, log, home, self._channels, self._ordering)
         self._answering.load = self._loading.load
+        self._steps = Steps(log, [*(channel.waiting for channel in self._channels), self._finishing.failed])
 
     # start
 
@@ -110,6 +116,7 @@ class Heart:
         self._loop.on_signal(signals.SIGALRM, self._try_all)
         self._loop.on_signal(signals.SIGHUP, self._reread)
         self._loop.on_signal(signals.SIGCHLD, self._reap)
+        self._loop.after(0, self._reap)  # who has ended before
 
     def hear_spawners(self) -> bool:
         """Wait until both have announced themselves; False if one has gone instead."""
@@ -122,6 +129,8 @@ class Heart:
         for spawner, limit in zip(self.spawners, self._controls.limits, strict=True):
             spawner.limit_to(limit)
         self._started = True
+        if self._lacks_child:
+            self._loop.after(0, self._lost_child)
         return True
 
     def resume(self, notes: list[bytes]) -> None:
@@ -138,11 +147,7 @@ class Heart:
         """What was there before us is listed now, and looked at while we live.  loaded(): told when that is done."""
         self._ordering.load()
         self._loading.loaded = loaded
-        try:
-            self._loading.begin()
-        except Trouble as trouble:
-            self._log.tell(trouble)
-            raise
+        self._loading.begin(lambda: self.exiting)
         self._loading.step()
 
     # life
@@ -157,6 +162,7 @@ class Heart:
         self._look_for_new_version()
         while not self._is_over():
             self._loop.turn(self._patience())
+            self._steps.look()
             now = clock.now()
             if not self.exiting:
                 self._loading.step()
@@ -196,9 +202,9 @@ class Heart:
             waits = [channel.patience(now) for channel in self._channels]
             waits += [
                 None if self._loading.is_done else 0,
-                self._todo.patience(now),
+                self._todo.patience(),
                 self._finishing.patience(now),
-                self._collecting.patience(now),
+                self._collecting.patience(),
             ]
         for wait in waits:
             if wait is not None and wait < shortest:
@@ -206,7 +212,10 @@ class Heart:
         return shortest
 
     def _is_over(self) -> bool:
-        if not self.exiting or any(spawner.running for spawner in self.spawners):
+        if not self.exiting:
+            return False
+        if any(spawner.running for spawner in self.spawners):
+            self._leaving_since = clock.monotonic()  # what follows has its time when the last of them has ended
             return False
         if clock.monotonic() > self._leaving_since + _LEAVING_LIMIT:
             return True
@@ -259,6 +268,7 @@ class Heart:
                 self._loop.after(_REREAD_RETRY, self._reread)
         if failure:
             return
+        self._log.trace.on = self._controls.traces
         for spawner, limit in zip(self.spawners, self._controls.limits, strict=True):
             spawner.limit_to(limit)
         for channel in self._channels:
@@ -268,6 +278,7 @@ class Heart:
     def _reap(self) -> None:
         while (found := process.reap()) is not None:
             if not self._bounces.ended(found[0]) and found[0] in self._watched:
+                self._lacks_child = True
                 self._loop.after(0, self._lost_child)  # anybody else's child is not ours to care: we may be pid 1
 
     def _lost_child(self) -> None:

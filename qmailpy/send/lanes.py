@@ -13,6 +13,7 @@ from qmailpy.send.controls import Controls
 from qmailpy.send.jobs import Job
 from qmailpy.send.log import Log
 from qmailpy.system import clock
+from qmailpy.wire import asking
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Lane:
     passes through a message, for this domain only, that wait for room.
     """
 
-    __slots__ = ("domain", "is_ready", "limit", "parked", "running", "said_at", "stalled")
+    __slots__ = ("domain", "is_ready", "limit", "parked", "running", "stalled")
 
     def __init__(self, domain: bytes, limit: int) -> None:
         """domain: in lower case."""
@@ -37,7 +38,6 @@ class Lane:
         self.parked: OrderedDict[int, None] = OrderedDict()
         self.stalled: deque[Job] = deque()
         self.is_ready = False
-        self.said_at = -_SAY_AGAIN
 
     @property
     def has_room(self) -> bool:
@@ -65,6 +65,7 @@ class Lanes:
         self._of: dict[int, set[bytes]] = {}  # number -> domains where it is parked
         self._tried: dict[int, set[int]] = {}  # number -> offsets of recipients that were tried just before
         self._ready: deque[Lane] = deque()
+        self._said: OrderedDict[bytes, float] = OrderedDict()  # domain -> when it was said last that it is busy
 
     def of(self, recipient: bytes) -> Lane | None:
         """The lane of this address; None where no rule is about it."""
@@ -136,12 +137,16 @@ class Lanes:
             self._wake(lane)
 
     def _say(self, lane: Lane, number: int) -> None:
+        if self._log.trace.on:
+            self._log.trace.tell(number, b"held", domain=lane.domain, limit=lane.limit, running=lane.running)
         if lane.limit == 0:
             self._log.say(logline.held_domain(number, lane.domain))
             return
         now = clock.monotonic()
-        if now >= lane.said_at + _SAY_AGAIN:
-            lane.said_at = now
+        while self._said and next(iter(self._said.values())) <= now - _SAY_AGAIN:
+            self._said.popitem(last=False)
+        if lane.domain not in self._said:  # a lane comes and goes with its mail
+            self._said[lane.domain] = now
             self._log.say(logline.busy_domain(lane.domain, lane.limit))
 
     def stall(self, lane: Lane, job: Job) -> None:
@@ -199,6 +204,13 @@ class Lanes:
         """Whether it is parked anywhere."""
         return number in self._of
 
+    def state(self, number: int) -> bytes:
+        """Why it waits here: a word of wire/asking."""
+        if number not in self._of:
+            return asking.NOTHING
+        is_held = all(self._lanes[domain].limit == 0 for domain in self._of[number])
+        return asking.HELD if is_held else asking.BUSY
+
     def numbers(self) -> "Iterator[int]":
         """Messages of which something waits here."""
         yield from self._of
@@ -213,8 +225,8 @@ class Lanes:
 
 
 def domain_of(recipient: bytes) -> bytes:
-    """What follows the last @, in lower case."""
-    return recipient[recipient.rfind(b"@") + 1 :].lower()
+    """What follows the last @, in lower case, without a dot at its end, which would lead around a hold."""
+    return recipient[recipient.rfind(b"@") + 1 :].lower().removesuffix(b".")
 
 
 def _unbounded(limit: int | None) -> int:

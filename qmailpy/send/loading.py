@@ -8,6 +8,7 @@ from qmailpy.disk.layout import OSSIFIED
 from qmailpy.disk.queue.claiming import Claiming
 from qmailpy.disk.queue.recipients import Trouble
 from qmailpy.disk.queue.sending import Queue
+from qmailpy.rules import schedule
 from qmailpy.send.channel import Channel
 from qmailpy.send.finishing import Finishing
 from qmailpy.send.jobs import FAILED_RETRY
@@ -15,6 +16,12 @@ from qmailpy.send.log import Log
 from qmailpy.system import clock
 from qmailpy.system.loop import Loop
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SLEEP = 10.0  # seconds after a directory that could not be listed
+_FAR = 86400  # seconds: the longest wait of a message that is a week old is nine hours
 _TURN = 0.005  # seconds of one turn
 _AT_ONCE = 50  # messages between two looks at the clock
 
@@ -32,10 +39,20 @@ class Loading:
         self._in_haste = False
         self.loaded = _nothing
 
-    def begin(self) -> None:
-        """List them.  Errors: Trouble "opendir"."""
-        self._left = self._queue.taken(self._claiming.half)
-        self._claiming.unloaded.update(self._left)
+    def begin(self, is_leaving: "Callable[[], bool]") -> None:
+        """List them; where that is impossible, say so and try again until it is not, or we are to leave."""
+        while not is_leaving():
+            try:
+                self._left = self._queue.taken(self._claiming.half)
+            except Trouble as trouble:
+                self._log.tell(trouble)
+                self._log.flush()
+                end = clock.monotonic() + _SLEEP
+                while not is_leaving() and (left := end - clock.monotonic()) > 0:
+                    self._loop.turn(left)
+            else:
+                self._claiming.unloaded.update(self._left)
+                return
 
     @property
     def is_done(self) -> bool:
@@ -66,15 +83,22 @@ class Loading:
 
     def _load(self, number: int) -> None:
         try:
-            due = self._queue.both_due(number)
+            due = [self._believable(number, channel, when) for channel, when in enumerate(self._queue.both_due(number))]
         except Trouble as trouble:
             self._load_later(number, trouble)
             return
         for channel, when in zip(self._channels, due, strict=True):
             if when is not None:
                 channel.wait(number, min(when, clock.now()) if self._in_haste else when)
-        if due == (None, None):
+        if due == [None, None]:
             self._finishing.add(number)
+
+    def _believable(self, number: int, channel: int, when: int | None) -> int | None:
+        """No schedule says more than this: a clock that was wrong when it was written has.  Errors: Trouble."""
+        now = clock.now()
+        if when is None or when < now + _FAR:
+            return when
+        return min(when, schedule.next_try(self._queue.info(number).birth, now, channel))
 
     def _load_later(self, number: int, trouble: Trouble) -> None:
         self._log.tell(trouble)

@@ -10,6 +10,7 @@ import posix
 
 from qmailpy.disk.queue.recipients import Trouble
 from qmailpy.rules import logline
+from qmailpy.send.tracing import Tracing
 from qmailpy.system import descriptors
 from qmailpy.system.loop import Loop, is_writable
 from qmailpy.system.neighbour import Pause
@@ -28,12 +29,13 @@ class Log:
     """What has been said and not been written yet."""
 
     def __init__(self, loop: Loop, descriptor: int) -> None:
-        """lost: called once, when nobody reads the log any more."""
+        """lost: called once, when nobody reads the log any more; trace: what is said beside qmail's lines."""
         self._loop, self._descriptor = loop, descriptor
         self.lost: Callable[[], None] = lambda: None
         self._lines: list[bytes] = []
         self._rest = b""
         self._broken = False
+        self.trace = Tracing(self.say)
         self._flushing = Pause(loop, _PAUSE, self._flush)
 
     def watch(self) -> None:

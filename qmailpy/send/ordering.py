@@ -1,12 +1,12 @@
-"""What an administrator orders about a message (qmail-queuectl): hold it, let it go, remove it, let it fail now.
+"""What an administrator orders about a message (qmail-queuectl): hold it, let it go, remove it, move it, let it fail.
 
 A message that is ordered about is caught wherever it would begin to wait for a try, and is kept here; what is under way
-ends as always. DELETE and FAIL are done as soon as nothing of the message is under way: at once for most. A HOLD, a
-FAIL and what must wait stand in orders/N (disk/queue/orders), so that a restart does not forget them.
+ends as always. DELETE, FAIL and MOVE are done as soon as nothing of the message is under way: at once for most. A HOLD,
+a FAIL, a MOVE and what must wait stand in orders/N (disk/queue/orders), so that a restart does not forget them.
 """
 
 from qmailpy.disk.queue import orders
-from qmailpy.disk.queue.orders import DELETE, FAIL, HOLD, Order
+from qmailpy.disk.queue.orders import DELETE, FAIL, HOLD, MOVE, Order
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.disk.queue.recipients import Trouble
 from qmailpy.disk.queue.sending import Queue
@@ -16,6 +16,7 @@ from qmailpy.send.controls import Controls
 from qmailpy.send.finishing import Finishing
 from qmailpy.send.jobs import FAILED_RETRY
 from qmailpy.send.log import Log
+from qmailpy.send.moving import Moving
 from qmailpy.send.todo import Todo
 from qmailpy.system import clock
 from qmailpy.system.loop import Loop
@@ -29,9 +30,10 @@ _AT_ONCE = 100  # recipients that fail in one turn
 class Ordering:
     """All orders that are not done."""
 
-    def __init__(self, loop: Loop, log: Log, paths: Paths, queue: Queue, controls: Controls) -> None:
+    def __init__(self, loop: Loop, log: Log, paths: Paths, queue: Queue, controls: Controls, moving: Moving) -> None:
         """meet() must follow before anything happens."""
         self._loop, self._log, self._paths, self._queue, self._controls = loop, log, paths, queue, controls
+        self._moving = moving
         self._channels: list[Channel] = []
         self._finishing: Finishing | None = None
         self._todo: Todo | None = None
@@ -48,7 +50,7 @@ class Ordering:
         """At the start, before any message waits: what was ordered and is not done."""
         try:
             for number, order in orders.listed(self._paths):
-                if order is None or orders.key_of(self._paths, number) != order.key:
+                if order is None or not orders.fits(self._paths, number, order):
                     orders.remove(self._paths, number)
                 else:
                     self._orders[number] = order
@@ -66,7 +68,7 @@ class Ordering:
         order = self._orders.get(number)
         if order is None:
             return False
-        if orders.key_of(self._paths, number) != order.key:  # its number is another's
+        if not orders.fits(self._paths, number, order):  # its number is another's
             self.forget(number)
             return False
         self._caught.setdefault(number, set()).add(channel)
@@ -128,6 +130,8 @@ class Ordering:
     def _order(self, number: int, order: Order) -> bytes:
         assert self._finishing is not None
         assert self._todo is not None
+        if number in self._moving:
+            return asking.ENDING
         is_new = self._queue.is_new(number)
         if not is_new and not self._queue.is_taken(number):
             return b""
@@ -145,9 +149,9 @@ class Ordering:
         if order.letter == HOLD:
             self._log.say(logline.ordered(number, b"hold"))
         self._todo.straights.keep(number)
-        if order.letter == FAIL and at_rest:
+        if order.letter in (FAIL, MOVE) and at_rest:
             self._loop.after(0.0, lambda: self._look(number))
-        return asking.DONE if at_rest or order.letter == HOLD else asking.LATER
+        return asking.DONE if at_rest or order.letter in (HOLD, MOVE) else asking.LATER
 
     def _order_at_end(self, number: int, order: Order) -> bytes:
         """All is delivered or refused; what is left is the bounce."""
@@ -164,16 +168,19 @@ class Ordering:
 
     def _release(self, number: int) -> bytes:
         order = self._orders.get(number)
-        if order is None or order.letter != HOLD:
+        if order is None or order.letter not in (HOLD, MOVE) or number in self._moving:
             return asking.NOT_HELD
+        self._let_go(number)
+        self._log.say(logline.ordered(number, b"release"))
+        return asking.DONE
+
+    def _let_go(self, number: int) -> None:
         orders.remove(self._paths, number)
         self._new_names = True
         del self._orders[number]
         now = clock.now()
         for channel in self._caught.pop(number, ()):
             self._channels[channel].waiting.add(number, now)
-        self._log.say(logline.ordered(number, b"release"))
-        return asking.DONE
 
     # the deeds
 
@@ -182,11 +189,15 @@ class Ordering:
         order = self._orders.get(number)
         if order is None or order.letter == HOLD or any(channel.is_busy(number) for channel in self._channels):
             return
+        if number in self._moving:
+            return
         try:
             if self._queue.is_new(number):
                 return  # it will be caught when it is taken up
             if order.letter == DELETE:
                 self._delete(number)
+            elif order.letter == MOVE:
+                self._move(number, order)
             else:
                 self._fail_some(number, order)
         except Trouble as trouble:
@@ -203,17 +214,45 @@ class Ordering:
         self._to_sync.add(number)
         self._finishing.end(number)
 
+    def _move(self, number: int, order: Order) -> None:
+        if self._queue.is_open(number):
+            self._moving.move(number, order.text, lambda text: self._moved(number, order, text))
+        else:  # meanwhile everybody has it, or was refused
+            self._end_as_always(number)
+
+    def _moved(self, number: int, order: Order, text: bytes) -> None:
+        """text: nothing where the other queue has it, else D or Z and why not."""
+        try:
+            if not text:
+                for channel in self._channels:
+                    self._queue.close(number, channel.number)
+                self._log.say(logline.ordered(number, b"move", order.text))
+                self._end_as_always(number)
+            elif text.startswith(b"D"):
+                self._log.say(logline.ordered(number, b"move refused, it stays", text[1:]))
+                self._let_go(number)
+            else:
+                self._log.say(logline.ordered(number, b"move later", text[1:]))
+                self._loop.after(FAILED_RETRY, lambda: self._look(number))
+        except Trouble as trouble:
+            self._log.tell(trouble)
+            self._loop.after(FAILED_RETRY, lambda: self._moved(number, order, text))
+
+    def _end_as_always(self, number: int) -> None:
+        """Nobody is left to whom it could go; the sender hears of whom was refused before."""
+        assert self._finishing is not None
+        self.forget(number)
+        self._finishing.add(number)
+
     def _fail_some(self, number: int, order: Order) -> None:
         """Some recipients fail, and in a moment the others; when there are none, the message ends as always."""
-        assert self._finishing is not None
         for channel in range(len(CHANNELS)):
             if self._queue.due(number, channel) is not None:
                 self._fail_on(number, channel, order)
                 self._loop.after(0.0, lambda: self._look(number))
                 return
         self._log.say(logline.ordered(number, b"bounce", order.text))
-        self.forget(number)
-        self._finishing.add(number)
+        self._end_as_always(number)
 
     def _fail_on(self, number: int, channel: int, order: Order) -> None:
         info = self._queue.info(number)

@@ -43,6 +43,7 @@ class Reports:
         self._loop, self._log, self._home, self._queue, self._controls = loop, log, home, queue, controls
         self._bounces = bounces
         self._telling: set[int] = set()  # messages whose delay is being told
+        self.may_report: Callable[[bytes], bool] = _yes  # whether this sender may be told more
 
     # bounces
 
@@ -144,11 +145,12 @@ class Reports:
         def make(now: int, east: int) -> Notice:
             return Notice.of_success(verp.base(job.sender), self._controls.us, now, east)
 
-        self._tell(job, outcomes, make, lambda: None)
+        if self.may_report(verp.base(job.sender)):
+            self._tell(job, outcomes, make, lambda: None)
 
     def tell_delay(self, job: Job, outcomes: list[Outcome]) -> None:
         """These recipients wait for it; said once for each message."""
-        if job.number in self._telling:
+        if job.number in self._telling or not self.may_report(verp.base(job.sender)):
             return
         until = job.birth + self._controls.lifetime
 
@@ -209,8 +211,12 @@ class Reports:
     def _header(self, number: int) -> bytes:
         """The header of a message, or as much of it as there is.  Errors: OSError."""
         piece = next(self._queue.message(number), b"")[:_HEADER_LIMIT]
-        header, blank, _ = piece.partition(b"\n\n")
-        return header + blank
+        at = 0
+        while (end := piece.find(b"\n", at)) >= 0:
+            if not piece[at:end].strip(b"\r"):  # a message may have come with CRs, and they are kept
+                return piece[: end + 1]
+            at = end + 1
+        return piece
 
     def _submit(self, *texts: "Iterable[bytes]", envelope: tuple[bytes, bytes]) -> Result:
         submission = Submission(self._home)
@@ -220,6 +226,10 @@ class Reports:
         except (OSError, Trouble):
             submission.fail()
         return submission.close(envelope[0], [envelope[1]])
+
+
+def _yes(_sender: bytes) -> bool:
+    return True
 
 
 def _chain(*texts: "Iterable[bytes]") -> "Iterator[bytes]":

@@ -199,6 +199,8 @@ class Straights:
         self._gone(number)
         self._ordering.forget(number)
         self._log.say(logline.end(number))
+        if self._log.trace.on:
+            self._log.trace.tell(number, b"end")
         self._cleaner.ask(cleaning.MESSAGE, number, lambda done: None if done else self._unclean(b"foop/%d" % number))
 
     def _unclean(self, name: bytes) -> None:

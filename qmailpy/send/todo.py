@@ -36,7 +36,7 @@ _BATCH = 8  # messages prepared together: their fsyncs share the disk's journal
 _TURN = 0.005  # seconds of one turn
 _REST = 4  # times the length of a scan that passes before the next: new mail is seen within a second of 100,000 old
 _PAUSE = 0.005  # seconds between two scans at least: several messages that come at once are found at once
-_COURTESY = 1.0  # seconds that a bounce's own message waits for the line that tells of it
+_COURTESY = 5.0  # seconds that a bounce's own message waits for the line that tells of it
 
 
 class Todo:
@@ -73,8 +73,8 @@ class Todo:
         self._waited: set[int] = set()  # those of them that have waited
         self._turn = 0
         self._pulled = True
-        self._next_scan = 0
-        self._rested = 0.0  # no scan before, on the monotonic clock
+        self._next_scan = 0.0  # both on the monotonic clock, which nobody sets back
+        self._rested = 0.0  # no scan before
         self._me = identity.my_uid()
         self._listen()
 
@@ -90,15 +90,16 @@ class Todo:
 
     # time
 
-    def patience(self, now: int) -> float:
-        """Seconds until step() has something to do.  now: since the epoch."""
+    def patience(self) -> float:
+        """Seconds until step() has something to do."""
         if (self._new or self._backlog) and self._cleaner.pending < BUSY:
             return 0
-        left = float(max(0, self._next_scan - now))
+        moment = clock.monotonic()
+        left = max(0.0, self._next_scan - moment)
         if self._pulled or not left:
-            left = max(0.0, self._rested - clock.monotonic())
+            left = max(0.0, self._rested - moment)
         if self._own:
-            courtesy = self._own[0][1] - clock.monotonic() if self._bouncing() else 0.0
+            courtesy = self._own[0][1] - moment if self._bouncing() else 0.0
             left = min(left, max(0.0, courtesy))
         return left
 
@@ -107,8 +108,9 @@ class Todo:
 
         now: seconds since the epoch.  Result: whether something was taken.
         """
-        if (self._pulled or now >= self._next_scan) and clock.monotonic() >= self._rested:
-            self._scan(now)
+        moment = clock.monotonic()
+        if (self._pulled or moment >= self._next_scan) and moment >= self._rested:
+            self._scan()
         while self._own and (not self._bouncing() or clock.monotonic() >= self._own[0][1]):
             self._new.append(self._own.popleft()[0])
         if not self._new and not self._backlog:
@@ -129,14 +131,14 @@ class Todo:
             return self._new.popleft()
         return self._backlog.popleft()
 
-    def _scan(self, now: int) -> None:
+    def _scan(self) -> None:
         begun = clock.monotonic()
         self._pulled = False
-        if now >= self._next_scan:  # nobody pulled: perhaps nobody could
+        if begun >= self._next_scan:  # nobody pulled: perhaps nobody could
             self._listen()
             while self._faulty:
                 self._claiming.look_again(self._faulty.pop())
-            self._next_scan = now + (INTERVAL if self._trigger.descriptor >= 0 else _BLIND)
+            self._next_scan = begun + (INTERVAL if self._trigger.descriptor >= 0 else _BLIND)
         try:
             found = self._claiming.news()
         except Trouble as trouble:
@@ -165,6 +167,8 @@ class Todo:
         self._log.say(logline.new_message(number))
         self._log.say(logline.message(number, claim.size, claim.sender, claim.qp, claim.uid))
         addresses, wishes = self._route(claim)
+        if self._log.trace.on:
+            self._log.trace.new(number, claim, self._controls.domains)
         try:
             if len(claim.recipients) == 1 and number not in self._ordering:
                 way = self._channels[0 if addresses[0] else 1]

@@ -73,6 +73,12 @@ class Waiting:
         self._heap = [(due, number) for number, due in self._due.items()]
         heapq.heapify(self._heap)
 
+    def all_earlier(self, seconds: int) -> None:
+        """Everybody is due so much earlier."""
+        self._due = {number: due - seconds for number, due in self._due.items()}
+        self._heap = [(due, number) for number, due in self._due.items()]
+        heapq.heapify(self._heap)
+
     def items(self) -> "Iterator[tuple[int, int]]":
         """(number, due), in no order."""
         return iter(self._due.items())

@@ -4,6 +4,7 @@ Used by the door, from its pool of threads, and by root's own qmail-queue while 
 """
 
 from qmailpy.disk.home import Home
+from qmailpy.disk.queue import looking
 from qmailpy.disk.queue.entering import Entering, Names, commit_together, pull_trigger
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.rules.received import invoked_by, received_line
@@ -57,6 +58,24 @@ class Entry:
         if content or not self.begun:
             self.store(content)
         return self._entering, envelope.todo_pieces(self._uid, self._qp, records)
+
+    @property
+    def number(self) -> int:
+        """The message's, once begun."""
+        return self._entering.number
+
+    @property
+    def qp(self) -> int:
+        """As in the log."""
+        return self._qp
+
+    def written(self) -> int:
+        """When mess/N was written, in nanoseconds since the epoch; 0 where it has been delivered and is gone."""
+        return looking.written(self._paths, self.number)
+
+    def beginning(self, size: int) -> bytes:
+        """The first bytes of mess/N; empty where that is gone."""
+        return looking.beginning(self._paths, self.number, size)
 
     def wake_sender(self) -> None:
         """There is something new in todo/."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FILE, LINE, SENDER, ALIAS, NOTE, FOLLOW = b"file", b"line", b"sender", b"alias", b"note", b"to"
 DELIVER, RUN, NOTHING, BOUNCE, DEFER, UNKNOWN = b"delivers", b"runs", b"nothing", b"bounces", b"waits", b"unknown"
 USUAL = b"default"
+NEW_SENDER = b" is the sender of what is forwarded"  # after it, in the text of SENDER
 
 NO_MAILBOX = b"Sorry, no mailbox here by that name. (#5.1.1)"
 STICKY = b"Home directory is sticky: user is editing his .qmail file. (#4.2.1)"
@@ -65,7 +66,7 @@ class Visit:
         if found is not None and found.default is not None:
             self._variables[environment.DEFAULT] = found.default
         if sender != self._sender:
-            self._note(0, SENDER, sender + b" is the sender of what is forwarded")
+            self._note(0, SENDER, sender + NEW_SENDER)
         if found is None or not found.text:
             self._note(0, NOTE, b"there is nothing in it: the default delivery" if found else b"the default delivery")
             if default is None:
@@ -152,7 +153,7 @@ class Visit:
         own = aliases.own_addresses(self._home, [name, self._local], self._domain)
         ends = aliases.ends_of(found, known, self._home, self._domain, own, self._tell, has_mailbox=passing)
         if ends.owner:
-            self._note(1, SENDER, ends.owner + b" is the sender of what is forwarded")
+            self._note(1, SENDER, ends.owner + NEW_SENDER)
         return self._pass_on(passing, ends.is_here)
 
     def _dotforward(self, argv: list[bytes]) -> bool:

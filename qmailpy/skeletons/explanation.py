@@ -9,8 +9,21 @@ import posix
 
 from qmailpy.disk import control
 from qmailpy.disk.home import Home
-from qmailpy.skeletons import address, domains, explained_route
-from qmailpy.skeletons.explained_home import BOUNCE, DEFER, DELIVER, FOLLOW, NOTE, NOTHING, RUN, UNKNOWN, USUAL, Visit
+from qmailpy.skeletons import address, domains
+from qmailpy.skeletons.explained_home import (
+    BOUNCE,
+    DEFER,
+    DELIVER,
+    FOLLOW,
+    NEW_SENDER,
+    NOTE,
+    NOTHING,
+    RUN,
+    SENDER,
+    UNKNOWN,
+    USUAL,
+    Visit,
+)
 from qmailpy.system import descriptors, identity, process
 from qmailpy.verdict import Die
 from qmailpy.wire import getpw
@@ -23,6 +36,8 @@ if TYPE_CHECKING:
     from qmailpy.rules.rewrite import Domains
     from qmailpy.wire.getpw import User
 
+    Leaving = Callable[[bytes, bytes], list["Step"]]
+
 DOMAIN, USER, LOOP, REMOTE = b"domain", b"user", b"loop", b"remote"
 ROUTE = b"route"
 ENDS = (DELIVER, RUN, NOTHING, BOUNCE, DEFER, UNKNOWN, USUAL, REMOTE)
@@ -30,7 +45,7 @@ DEEPEST = 50  # forwards from one to the next
 MOST = 10_000  # addresses that are followed
 MOST_STEPS = 100_000  # lines of an explanation: who looks is often root, and what is looked at anybody's
 LIMIT = 64 << 20  # bytes that a child may say
-_FIELDS = 4
+_FIELDS = 5
 _NOT_FOUND_OUT = b"this could not be found out"
 _ENOUGH = b"there is more than can be shown"
 
@@ -38,14 +53,18 @@ _ENOUGH = b"there is more than can be shown"
 class Step:
     """One line of an explanation.
 
-    depth: from 0; kind: a word; text: bytes as they are in files and addresses; line: of the .qmail file, or 0.
+    depth: from 0; kind: a word; text: bytes as they are in files and addresses; line: of the .qmail file, or 0; facts:
+    what the text says, for a program.
     """
 
-    __slots__ = ("depth", "kind", "line", "text")
+    __slots__ = ("depth", "facts", "kind", "line", "text")
 
-    def __init__(self, depth: int, kind: bytes, text: bytes, line: int = 0) -> None:
+    def __init__(
+        self, depth: int, kind: bytes, text: bytes, line: int = 0, facts: "dict[bytes, bytes] | None" = None
+    ) -> None:
         """As above."""
         self.depth, self.kind, self.text, self.line = depth, kind, text, line
+        self.facts = facts or {}
 
 
 class _Enough(Exception):
@@ -55,33 +74,39 @@ class _Enough(Exception):
 class Explanation:
     """Explains addresses, each once.  Errors: Die TEMP where the control files cannot be read."""
 
-    def __init__(self, home: Home, default: bytes | None, sender: bytes, *, routes: bool = False) -> None:
+    def __init__(self, home: Home, default: bytes | None, sender: bytes, *, leaving: "Leaving | None" = None) -> None:
         """default: the default delivery, None where it is not known; sender: of the message that is imagined.
 
-        routes: whether to say by which way mail leaves.
+        leaving(domain, sender): how mail for another host leaves, if that is to be said.
         """
-        self._routes = routes
+        self._leaving = leaving
         self._home, self._default, self._sender = home, default, sender
         self._domains: Domains = domains.read(home, control.line(home, "me"))
         self._seen: set[bytes] = set()
+        self._left: set[tuple[bytes, bytes]] = set()  # domain, sender
         self._steps: list[Step] = []
 
     def of(self, recipient: bytes) -> list[Step]:
         """All steps for a recipient, as it would stand in an envelope."""
         self._steps = []
         self._seen.clear()
+        self._left.clear()
         try:
-            self._address(recipient.partition(b"\0")[0], 0, ())
+            self._address(recipient.partition(b"\0")[0], 0, (), self._sender)
         except _Enough:
             self._steps.append(Step(0, UNKNOWN, _ENOUGH))
         return self._steps
 
-    def _say(self, depth: int, kind: bytes, text: bytes, line: int = 0) -> None:
+    def _say(self, depth: int, kind: bytes, text: bytes) -> None:
+        self._add(Step(depth, kind, text))
+
+    def _add(self, step: Step, depth: int = 0) -> None:
         if len(self._steps) == MOST_STEPS:
             raise _Enough
-        self._steps.append(Step(depth, kind, text, line))
+        step.depth += depth
+        self._steps.append(step)
 
-    def _address(self, recipient: bytes, depth: int, path: tuple[bytes, ...]) -> None:
+    def _address(self, recipient: bytes, depth: int, path: tuple[bytes, ...], sender: bytes) -> None:
         decision = domains.decide(recipient, self._domains, self._home)
         key = decision.address
         if decision.completed != recipient:
@@ -89,7 +114,7 @@ class Explanation:
         if decision.file:
             self._say(depth, DOMAIN, b"%s line %d: %s" % (decision.file, decision.line, decision.entry))
         if decision.channel == REMOTE_CHANNEL:
-            self._route(key.rpartition(b"@")[2], depth)
+            self._leave(key.rpartition(b"@")[2], depth, sender)
             return
         if key != decision.completed:
             self._say(depth, DOMAIN, b"it becomes " + key)
@@ -102,23 +127,34 @@ class Explanation:
             self._say(depth, UNKNOWN, b"too far to follow")
         else:
             self._seen.add(key)
-            self._local(key, depth, (*path, key))
+            self._local(key, depth, (*path, key), sender)
 
-    def _route(self, domain: bytes, depth: int) -> None:
-        """How mail for another host leaves; where it is refused or stays, that is the end."""
-        kinds = {explained_route.REFUSED: BOUNCE, explained_route.UNUSABLE: DEFER}
-        leaves = True
-        try:
-            for what, text in explained_route.sentences(self._home, domain, self._sender) if self._routes else ():
-                self._say(depth, kinds.get(what, ROUTE), text)
-                leaves = what not in kinds
-        except Die as death:
-            self._say(depth, UNKNOWN, death.text)
+    def _leave(self, domain: bytes, depth: int, sender: bytes) -> None:
+        """How mail for another host leaves; root becomes who delivers it, for what strangers' servers say."""
+        self._say(depth, REMOTE, domain)
+        if self._leaving is None:
             return
-        if leaves:
-            self._say(depth, REMOTE, domain)
+        if (domain.lower(), sender) in self._left:
+            self._say(depth + 1, NOTE, b"as above")
+            return
+        self._left.add((domain.lower(), sender))
+        leaving, steps = self._leaving, list[Step]()
 
-    def _local(self, key: bytes, depth: int, path: tuple[bytes, ...]) -> None:
+        def look() -> None:
+            steps.extend(leaving(domain, sender))
+
+        try:
+            if identity.is_root():
+                who = self._home.roles.account("qmailr")
+                steps = _as_somebody(who.uid, who.gid, look, steps)
+            else:
+                look()
+        except Die as death:  # there are no accounts
+            self._say(depth + 1, UNKNOWN, death.text)
+        for step in steps:
+            self._add(step, depth + 1)
+
+    def _local(self, key: bytes, depth: int, path: tuple[bytes, ...], sender: bytes) -> None:
         local, _, domain = key.rpartition(b"@")
         if not local:
             self._say(depth, NOTHING, b"an address without a name is thrown away")
@@ -142,15 +178,16 @@ class Explanation:
             except _Enough:
                 steps.append(Step(0, UNKNOWN, _ENOUGH))
 
-        visit = Visit(user, local, domain, self._sender, self._home, note)
+        visit = Visit(user, local, domain, sender, self._home, note)
         if identity.is_root():
             steps = _as_somebody(user.uid, user.gid, look, steps)
         else:
             look()
+        sender = _new_sender(steps, domain) or sender
         for step in steps:
-            self._say(depth + 1 + step.depth, step.kind, step.text, step.line)
+            self._add(step, depth + 1)
             if step.kind == FOLLOW:
-                self._address(step.text, depth + 2 + step.depth, path)
+                self._address(step.text, step.depth + 1, path, sender)
 
     def _find_user(self, local: bytes, depth: int) -> "User | None":
         """Whose it is; None where that was said not to be known.  Errors: Die TEMP, no account to ask as."""
@@ -185,6 +222,15 @@ class Explanation:
             said += b', dash "%s", extension "%s"' % (user.dash, user.ext)
         self._say(depth, USER, said)
         return user
+
+
+def _new_sender(steps: list[Step], domain: bytes) -> bytes:
+    """Of what a delivery forwards, all of it, wherever it is said; empty where it stays."""
+    for step in steps:
+        if step.kind == SENDER:
+            sender = step.text.removesuffix(NEW_SENDER)
+            return sender if b"@" in sender else sender + b"@" + domain
+    return b""
 
 
 def _user(text: bytes) -> "User | None":
@@ -222,8 +268,16 @@ def _as_somebody(uid: int, gid: int, look: "Callable[[], None]", steps: list[Ste
 
 def _encode(steps: "Iterable[Step]") -> bytes:
     return b"".join(
-        [b"%d\0%s\0%s\0%d\0" % (step.depth, step.kind, step.text.replace(b"\0", b""), step.line) for step in steps]
+        [
+            b"%d\0%s\0%s\0%d\0%s\0"
+            % (step.depth, step.kind, step.text.replace(b"\0", b""), step.line, _encode_facts(step.facts))
+            for step in steps
+        ]
     )
+
+
+def _encode_facts(facts: "dict[bytes, bytes]") -> bytes:
+    return b"\n".join(key + b"=" + one.replace(b"\0", b"").replace(b"\n", b"") for key, one in facts.items())
 
 
 def _decode(content: bytes) -> list[Step]:
@@ -231,7 +285,8 @@ def _decode(content: bytes) -> list[Step]:
     fields = content.split(b"\0")[:-1]
     steps = []
     for at in range(0, len(fields) - _FIELDS + 1, _FIELDS):
-        depth, kind, text, line = fields[at : at + _FIELDS]
+        depth, kind, text, line, facts = fields[at : at + _FIELDS]
         if depth.isdigit() and len(depth) < 5 and line.isdigit() and len(line) < 10:
-            steps.append(Step(int(depth), kind, text, int(line)))
+            pairs = (fact.partition(b"=") for fact in facts.split(b"\n") if b"=" in fact)
+            steps.append(Step(int(depth), kind, text, int(line), {key: value for key, _, value in pairs}))
     return steps

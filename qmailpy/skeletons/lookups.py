@@ -31,6 +31,7 @@ NO_ANSWER = bytes((address.NO_ACCOUNTS,))
 _CANNOT_EXEC = process.EXEC_FAILED + 1  # 121: qmail-getpw cannot be run
 _BUG = address.MALFORMED
 _INSIDE, _EXECUTED, _TABLE_ONLY = b"i", b"x", b"t"  # how the child looks for an account
+FOUND = {_INSIDE: b"accounts", _EXECUTED: b"qmail-getpw", _TABLE_ONLY: b"users/cdb"}
 
 
 class _Asked:
@@ -59,7 +60,8 @@ class Lookups:
         self._watching: Timer | None = None  # one for all
 
     def ask(self, local: bytes, answered: "Answered", *, inside: bool) -> None:
-        """answered(answer) comes later: a zero byte and the six fields, or an exit code of spec/03 5; None: nonsense.
+        """answered(answer) comes later: a zero byte, how he was found (a key of FOUND), and the six fields; or an
+        exit code of spec/03 5; None: nonsense.
 
         inside: the accounts are looked up without executing qmail-getpw.  Errors: OSError, no child can be had.
         """
@@ -111,15 +113,15 @@ class Lookups:
     def _look_up(self, request: bytes) -> bytes:
         """Runs in the child."""
         how, local = request[:1], request[1:]
-        user = address.find_assigned(self._home, local)
+        user, by = address.find_assigned(self._home, local), _TABLE_ONLY
         if user is None and how == _TABLE_ONLY:
             return NO_ANSWER
         if user is None and how == _INSIDE:
-            user = address.find_account(self._home, local)
+            user, by = address.find_account(self._home, local), _INSIDE
         if user is not None:
-            return b"\0" + getpw.encode(user)
+            return b"\0" + by + getpw.encode(user)
         code, fields = _run_getpw(self._getpw, local)
-        return bytes((code,)) + (b"" if code else fields)
+        return bytes((code,)) + (b"" if code else _EXECUTED + fields)
 
 
 def _run_getpw(program: bytes, local: bytes) -> tuple[int, bytes]:

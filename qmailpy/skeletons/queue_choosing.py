@@ -7,8 +7,8 @@ from qmailpy.verdict import PERM, Die
 from qmailpy.wire import asking as question
 
 USAGE = (
-    b"usage: qmail-queuectl [ -ajnH ] [ -s sender ] [ -r recipient ] [ -o age ] [ -y age ] [ -t text ] "
-    b"list|show|cat|hold|release|delete|bounce|retry [ number ... ]"
+    b"usage: qmail-queuectl [ -ajnH ] [ -s sender ] [ -r recipient ] [ -o age ] [ -y age ] [ -t text ] [ -q queue ] "
+    b"list|show|cat|hold|release|delete|bounce|retry|move [ number ... ]"
 )
 ORDERS = {
     b"hold": question.HOLD,
@@ -16,9 +16,10 @@ ORDERS = {
     b"delete": question.DELETE,
     b"bounce": question.FAIL,
     b"retry": question.NOW,
+    b"move": question.MOVE,
 }
 SHOWING = (b"list", b"show", b"cat")
-_LONG = {b"sender": b"s", b"recipient": b"r", b"older": b"o", b"younger": b"y", b"text": b"t"}
+_LONG = {b"sender": b"s", b"recipient": b"r", b"older": b"o", b"younger": b"y", b"text": b"t", b"queue": b"q"}
 _FLAGS = {b"held": b"H", b"all": b"a", b"dry-run": b"n", b"json": b"j", b"show": b"S"}
 _REASON = b"The administrator of this mail system has taken the message out of its queue. (#5.7.0)"
 _UNITS = {b"s": 1, b"m": 60, b"h": 3600, b"d": 86400, b"w": 604800}
@@ -81,7 +82,7 @@ class Call:
     def __init__(self, argv: list[bytes]) -> None:
         """Errors: Die PERM."""
         found, others = _parse(argv[1:])
-        self.choice, self.text, letters = Choice(), _REASON, set()
+        self.choice, self.text, self.place, letters = Choice(), _REASON, b"", set()
         for given, value in found:
             letter, content = _spelled_out(value) if given == b"-" else (given, value)
             letters.add(letter)
@@ -95,8 +96,16 @@ class Call:
         self.choice.numbers = {_number(word) for word in others[1:]}
         if self.command in (b"show", b"cat") and not self.choice.numbers:
             raise Die(PERM, b"which message? " + self.command + b" needs its number\n" + USAGE)
+        if self.command == b"move":
+            self.text = self._checked_place()
         if self.command in ORDERS and self.choice.is_empty and not self.all:
             raise Die(PERM, b"which messages? Name numbers, or choose by -s, -r, -o, -y, -H; -a means all\n" + USAGE)
+
+    def _checked_place(self) -> bytes:
+        """Errors: Die PERM; whether there is anything is looked at by who runs it (skeletons/elsewhere)."""
+        if not self.place or len(self.place) > question.REASON_LIMIT:
+            raise Die(PERM, b"where to? -q names a queue program, or the home of another qmail\n" + USAGE)
+        return self.place
 
     def _take(self, letter: bytes, content: bytes) -> None:
         choice = self.choice
@@ -110,6 +119,8 @@ class Call:
             choice.younger = _age(content)
         elif letter == b"t":
             self.text = content
+        elif letter == b"q":
+            self.place = content
 
 
 def _parse(words: list[bytes]) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
@@ -118,7 +129,7 @@ def _parse(words: list[bytes]) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
     others: list[bytes] = []
     while words:
         try:
-            more, rest = options.parse(words, b"ajnHs:r:o:y:t:-;")
+            more, rest = options.parse(words, b"ajnHs:r:o:y:t:q:-;")
         except options.UsageError as error:
             raise Die(PERM, error.text + b"\n" + USAGE) from None
         found += more

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Ended = Callable[[int, process.Ending], None]
 
 WIDE_WORD = b"wide"  # an argument that only qmail-start gives
+TRACES = b"traces"  # another: qmail-send may ask for the story of a delivery, and hears it (wire/delivery)
+_BEHIND = 1 << 18  # bytes that qmail-send has not read yet: beyond these no story is told
 WIDE_SLOTS = 1000  # announced on the wide wire: more than this host's memory wants to see at once
 _COMMAND_LIMIT = 65536  # bytes of one command's two addresses: far above what qmail-queue accepts
 FRESH = 0.05  # seconds: nobody who replaces a program can tell whether the delivery of that moment came before it
@@ -48,7 +50,8 @@ class Spawner:
         self._owner = home.roles.uid["qmailq"]
         self._notation = delivery.WIDE if wide else delivery.NARROW
         self.slots = WIDE_SLOTS if wide else delivery.SPAWN
-        self._commands = delivery.CommandReader(self._notation)
+        self.traces = wide and TRACES in argv
+        self._commands = delivery.CommandReader(self._notation, traces=self.traces)
         self._busy: set[int] = set()
         self._out = b""
         self._stale = False
@@ -90,6 +93,11 @@ class Spawner:
             known = not self._always_executes and self._is_current and self._launchers.is_ours(path)
             self._ours[path] = known
         return known
+
+    def tell(self, command: Command, told: bytes) -> None:
+        """Something of a delivery that goes on, in the notation of rules/trace; lost where nobody keeps up."""
+        if self.traces and command.slot in self._busy and len(self._out) < _BEHIND:
+            self._report(command.slot, delivery.TRACE, told)
 
     def _hear(self) -> None:
         piece = posix.read(0, descriptors.READ_SIZE)

@@ -39,14 +39,23 @@ class Result:
 class Submission:
     """One message: write() any number of times, then close().  Raises nothing: trouble shows in close()."""
 
-    def __init__(self, home: Home, *, resident: bool = False, drops: bool = True) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *,
+        resident: bool = False,
+        drops: bool = True,
+        program: bytes = b"",
+        variables: dict[bytes, bytes] | None = None,
+    ) -> None:
         """resident: this process submits more than one message; the door then gives each its own qp.
 
-        drops: while the door is closed it is left in drop/, for who could not come again with it.
+        drops: while the door is closed it is left in drop/, for who could not come again with it; program: of another
+        queue, instead of ours; variables: of its environment, besides our own.
         """
         self._good = True
-        program = _program(home)
-        self._executed = _Executed(home, program) if program else None
+        executed = program or _program(home)
+        self._executed = _Executed(home, executed, variables) if executed else None
         self._client: Client | None = None
         if self._executed is None:
             by_root = (lambda: _ByProgram(home)) if identity.is_root() and not home.embedded else None
@@ -132,9 +141,9 @@ def _program(home: Home) -> bytes | None:
 class _Executed:
     """A queue program in a process of its own."""
 
-    def __init__(self, home: Home, program: bytes) -> None:
+    def __init__(self, home: Home, program: bytes, variables: dict[bytes, bytes] | None = None) -> None:
         """Starts it; trouble shows in close()."""
-        self._home, self._program = home, program
+        self._home, self._program, self._variables = home, program, variables or {}
         self._message = self._envelope = self._custom = -1
         self._pid = 0
         self._good = True
@@ -203,7 +212,7 @@ class _Executed:
         except OSError:
             return _HOME
         try:
-            process.execute(self._program, [self._program], process.environment())
+            process.execute(self._program, [self._program], {**process.environment(), **self._variables})
         except OSError:
             return process.EXEC_FAILED
 

@@ -1,24 +1,23 @@
 """TCP to other machines, and which addresses are our own.
 
-Connections belong to an asyncio loop: thousands of conversations share a process. Every wait is bounded by the caller
-with asyncio.timeout. Who uses it: remote/.
+Connections belong to an asyncio loop: thousands of conversations share a process. They do without its transports, which
+cost more than all that SMTP has to say on them. Every wait is bounded by the caller, with Stream.within. Who uses it:
+remote/.
 """
 
 import asyncio
 import errno
+import os
 import resource
 import socket
-import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from qmailpy.system.interfaces import own_test as own_test  # noqa: PLC0414 - one name for all of the net
+from qmailpy.system.interfaces import source_for as source_for  # noqa: PLC0414
 
 ROOM = 1 << 18  # bytes of a peer that are kept unread; then it has to wait
-_GETADDR, _NEWADDR, _ERROR, _DONE = 22, 20, 2, 3  # kinds of netlink messages
-_DUMP = 0x301  # NLM_F_REQUEST, NLM_F_ROOT, NLM_F_MATCH
-_IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_DUMP_SIZE = 1 << 16  # bytes; the kernel fills at most half of it at a time
+_PIECE = (
+    1 << 14
+)  # bytes that are read at a time: the kernel fills memory that is at hand, a quarter of a megabyte is not
 
 
 class ConnectionLost(Exception):
@@ -34,111 +33,194 @@ class TlsError(Exception):
         self.text, self.untrusted = text, untrusted
 
 
-class Stream(asyncio.Protocol):
-    """One connection: bytes in as they come, bytes out with the peer's patience."""
+class Within:
+    """As asyncio.timeout, for one who waits for one connection again and again.
 
-    def __init__(self) -> None:
-        """Not connected yet; connect() makes it."""
-        self._transport: asyncio.Transport | None = None
+    It has one timer, which is seldom set: when it rings, it looks how much time there is by then.
+    """
+
+    __slots__ = ("_before", "_due", "_is_late", "_loop", "_task", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Nobody waits."""
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[object] | None = None  # who waits
+        self._due, self._before, self._is_late = 0.0, 0, False
+
+    def __call__(self, seconds: float) -> "Within":
+        """Before `with`.  seconds: for what is in its block."""
+        self._due = self._loop.time() + seconds
+        return self
+
+    def __enter__(self) -> None:
+        """From now on."""
+        self._task = asyncio.current_task(self._loop)
+        assert self._task is not None
+        self._before = self._task.cancelling()
+        if self._timer is None or self._timer.when() > self._due:
+            self._set()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        """Errors: TimeoutError, in the place of the CancelledError that was our own."""
+        task, self._task = self._task, None
+        if self._is_late and task is not None:
+            self._is_late = False
+            if task.uncancel() <= self._before and kind is asyncio.CancelledError:
+                raise TimeoutError from error
+
+    def _set(self) -> None:
+        self.stop()
+        self._timer = self._loop.call_at(self._due, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._task is None:
+            return
+        if self._loop.time() < self._due:
+            self._set()
+        else:
+            self._is_late = True
+            self._task.cancel()
+
+    def stop(self) -> None:
+        """Nobody will wait any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Stream:
+    """One connection: bytes in as they come, bytes out with the peer's patience.  within: bounds a wait for it."""
+
+    def __init__(self, connected: socket.socket | None = None) -> None:
+        """connected: does not block, and is ours from now on; None: as one that has ended."""
+        self._socket = connected
         self._received = bytearray()
-        self._ended = False
-        self._paused = False
-        self._full = False
+        self._unsent = b""
+        self._paused = self._is_waiting = False  # for room for what we keep; until the kernel takes more
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self.within = Within(self._loop)
+        if connected is not None:
+            self._loop.add_reader(connected.fileno(), self._hear)  # by number: a socket is asked its names by repr()
 
-    # what asyncio calls
+    # what the loop calls
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Asyncio's."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Asyncio's."""
-        self._received += data
-        if len(self._received) > ROOM and self._transport is not None and not self._paused:
-            self._transport.pause_reading()
+    def _hear(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            piece = self._socket.recv(_PIECE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:  # why does not matter: gone is gone
+            piece = b""
+        if not piece:
+            self._end()
+            return
+        self._received += piece
+        if len(self._received) > ROOM and not self._paused:
+            self._loop.remove_reader(self._socket.fileno())
             self._paused = True
         _wake(self._reader)
 
-    def connection_lost(self, _exc: Exception | None) -> None:
-        """Asyncio's; why does not matter: gone is gone."""
-        self._ended = True
+    def _push(self) -> None:
+        """Give the kernel what it takes."""
+        if self._socket is None:
+            return
+        try:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._lose()
+            return
+        if not self._unsent and self._is_waiting:
+            self._is_waiting = False
+            self._loop.remove_writer(self._socket.fileno())
+            _wake(self._writer)
+
+    def _lose(self) -> None:
+        """It cannot be written any more; what the peer said before it went may lie here still."""
+        while self._socket is not None and len(self._received) <= ROOM:
+            before = len(self._received)
+            self._hear()
+            if len(self._received) == before:
+                break
+        self._end()
+
+    def _end(self) -> None:
+        connected, self._socket = self._socket, None
+        if connected is not None:
+            self._loop.remove_reader(connected.fileno())
+            self._loop.remove_writer(connected.fileno())
+            connected.close()
+        self.within.stop()
+        self._unsent = b""
         _wake(self._reader)
-        _wake(self._writer)
-
-    def pause_writing(self) -> None:
-        """Asyncio's."""
-        self._full = True
-
-    def resume_writing(self) -> None:
-        """Asyncio's."""
-        self._full = False
         _wake(self._writer)
 
     # what conversations call
 
     async def receive(self) -> bytes:
         """What has come, at least one byte.  Errors: ConnectionLost, once all of it has been taken."""
-        if not self._received:
-            if self._ended:
+        while not self._received:
+            if self._socket is None:
                 raise ConnectionLost
-            self._reader = asyncio.get_running_loop().create_future()
+            self._reader = self._loop.create_future()
             try:
                 await self._reader
             finally:
                 self._reader = None
-        return self.take() or await self.receive()
+        return self.take()
 
     def take(self) -> bytes:
         """What has come by now, perhaps nothing."""
         taken = bytes(self._received)
         self._received.clear()
-        if self._paused and self._transport is not None and not self._ended:
-            self._transport.resume_reading()
+        if self._paused and self._socket is not None:
+            self._loop.add_reader(self._socket.fileno(), self._hear)
             self._paused = False
         return taken
 
     def is_quiet(self) -> bool:
         """Whether the peer is there, as far as we know, and has said nothing that nobody has taken."""
-        return not (self._ended or self._received)
+        return self._socket is not None and not self._received
 
     async def send(self, content: bytes) -> None:
-        """Give it to the kernel; comes back when there is room for more.  Errors: ConnectionLost."""
-        if self._ended or self._transport is None:
-            raise ConnectionLost
-        self._transport.write(content)
-        while self._full and not self._ended:
-            self._writer = asyncio.get_running_loop().create_future()
+        """Give it to the kernel; comes back when that has all of it.  Errors: ConnectionLost."""
+        self.say(content)
+        while self._unsent:
+            self._writer = self._loop.create_future()
             try:
                 await self._writer
             finally:
                 self._writer = None
-        if self._ended:
+        if self._socket is None:
             raise ConnectionLost
 
     def say(self, content: bytes) -> None:
         """A few bytes that nobody waits for."""
-        if content and self._transport is not None and not self._ended:
-            self._transport.write(content)
+        if self._socket is None or not content:
+            return
+        if self._unsent:
+            self._unsent += content
+            return
+        self._unsent = content
+        self._push()
+        if self._unsent and self._socket is not None:
+            self._is_waiting = True
+            self._loop.add_writer(self._socket.fileno(), self._push)
 
     def close(self, last: bytes = b"") -> None:
-        """Say the last words, without waiting for anything, and be gone."""
-        if self._transport is None:
-            return
-        if last and not self._ended:
-            self._transport.write(last)
-        if self._transport.get_write_buffer_size():
-            self._transport.abort()
-        else:
-            self._transport.close()
+        """Say the last words, without waiting for anything, and be gone: the descriptor is given back."""
+        self.say(last)
+        self._end()
 
     async def closed(self) -> None:
-        """After close(): come back when the descriptor is given back."""
-        while not self._ended:
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
+        """After close(): the descriptor is given back, as it is at once."""
 
 
 def _wake(waiting: "asyncio.Future[None] | None") -> None:
@@ -161,103 +243,43 @@ async def connect(address: bytes, port: int, patience: float, source: bytes = b"
     address: canonical text, no name; patience: seconds > 0; source: where it comes from, of the same family, or empty.
     Errors: TimeoutError, which is worth remembering; NotOurs; OSError.
     """
-    loop = asyncio.get_running_loop()
-    local = (source.decode("ascii"), 0) if source else None
+    connected = socket.socket(socket.AF_INET6 if b":" in address else socket.AF_INET)
     try:
-        async with asyncio.timeout(patience):
-            _, stream = await loop.create_connection(Stream, address.decode("ascii"), port, local_addr=local)
+        connected.setblocking(False)
+        if source:
+            _come_from(connected, source)
+        try:
+            connected.connect((address.decode("ascii"), port))
+        except (BlockingIOError, InterruptedError):
+            async with asyncio.timeout(patience):
+                await _until_connected(connected)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Stream(connected)
+    except BaseException:
+        connected.close()
+        raise
+
+
+def _come_from(connecting: socket.socket, source: bytes) -> None:
+    try:
+        connecting.bind((source.decode("ascii"), 0))
     except OSError as error:
-        if local and error.errno == errno.EADDRNOTAVAIL:
+        if error.errno == errno.EADDRNOTAVAIL:
             raise NotOurs(source) from None
         raise
-    return stream
 
 
-def source_for(address: bytes) -> bytes | None:
-    """Our own address that the kernel would use for a connection there; None where there is no way.
-
-    address: canonical text.  Nothing is sent.
-    """
-    family = socket.AF_INET6 if b":" in address else socket.AF_INET
+async def _until_connected(connecting: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    waiting = loop.create_future()
+    loop.add_writer(connecting.fileno(), _wake, waiting)
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((address.decode("ascii"), 9))
-            source: str = probe.getsockname()[0]
-    except OSError:
-        return None
-    return source.partition("%")[0].encode("ascii")
-
-
-def own_test() -> "Callable[[bytes], bool]":
-    """The question whether an address (canonical text) is one of this machine's interfaces, as of now.
-
-    By the kernel's list, not by binding a socket to each candidate: with ip_nonlocal_bind, or a route that brings
-    foreign addresses here, every bind succeeds, and all mail would seem to loop. Only where there is no such list
-    (another kernel, a unit that forbids netlink) binding must do.  Errors: OSError.
-    """
-    if not hasattr(socket, "AF_NETLINK"):
-        return _can_bind
-    try:
-        netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-    except OSError as error:
-        if error.errno in (errno.EAFNOSUPPORT, errno.EPERM, errno.EACCES):
-            return _can_bind
-        raise
-    with netlink:
-        packed = _interface_addresses(netlink)
-    families = {4: socket.AF_INET, 16: socket.AF_INET6}
-    return frozenset(socket.inet_ntop(families[len(one)], one).encode("ascii") for one in packed).__contains__
-
-
-def _can_bind(address: bytes) -> bool:
-    family = socket.AF_INET6 if b":" in address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((address.decode("ascii"), 0))
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-            raise
-        return False
-    return True
-
-
-def _number(content: bytes) -> int:
-    return int.from_bytes(content, sys.byteorder)
-
-
-def _interface_addresses(netlink: socket.socket) -> set[bytes]:
-    """The packed addresses of all interfaces (RTM_GETADDR of rtnetlink(7))."""
-    found: set[bytes] = set()
-    head = ((24, 4), (_GETADDR, 2), (_DUMP, 2), (1, 4), (0, 4))  # length, type, flags, sequence, port
-    netlink.settimeout(10.0)  # the kernel answers at once
-    netlink.send(b"".join(value.to_bytes(size, sys.byteorder) for value, size in head) + bytes(8))
-    while True:
-        answer = netlink.recv(_DUMP_SIZE)
-        at = 0
-        while len(answer) - at >= 16:
-            length, kind = _number(answer[at : at + 4]), _number(answer[at + 4 : at + 6])
-            if kind == _DONE:
-                return found
-            if kind == _ERROR or length < 16:
-                raise OSError(errno.EIO, "netlink")
-            if kind == _NEWADDR:
-                found.update(_local_address(answer[at + 24 : at + length]))
-            at += -(-length // 4) * 4
-
-
-def _local_address(attributes: bytes) -> set[bytes]:
-    """The address of one interface: IFA_LOCAL where there is one (IFA_ADDRESS is then the other end's)."""
-    values = {}
-    at = 0
-    while len(attributes) - at >= 4:
-        length = _number(attributes[at : at + 2])
-        if length < 4:
-            break
-        kind = _number(attributes[at + 2 : at + 4])
-        values[kind] = attributes[at + 4 : at + length]
-        at += -(-length // 4) * 4
-    value = values.get(_IFA_LOCAL) or values.get(_IFA_ADDRESS) or b""
-    return {value} if len(value) in (4, 16) else set()
+        await waiting
+    finally:
+        loop.remove_writer(connecting.fileno())
+    failure = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if failure:
+        raise OSError(failure, os.strerror(failure))
 
 
 def raise_descriptor_limit() -> None:

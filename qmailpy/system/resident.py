@@ -15,6 +15,7 @@ import posix
 
 from qmailpy.system import clock, process, resident_child, signals
 from qmailpy.system.resident_child import PACKET_LIMIT
+from qmailpy.system.resident_child import Kind as Kind  # noqa: PLC0414 - its name for those who have a Crew
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,38 +23,9 @@ if TYPE_CHECKING:
 
     from qmailpy.system.loop import Loop, Timer
 
-    Work = Callable[[bytes], bytes]
     Done = Callable[["bytes | None"], None]
 
 IDLE = 5.0  # seconds that a child without work is kept
-
-
-class Kind:
-    """What a child is: who it becomes, what it runs.
-
-    key: children of equal key are interchangeable; work(request) -> answer runs in the child, with the descriptors
-    that came with the request on 0, 1, ...; cwd: where it stands before each piece of work; before: called once in a
-    new child, with no descriptor of its parent's, just before it stops being who its parent is; pure: its work gets no
-    descriptors and runs nothing of its user's, so that there is nothing to put back after it.
-    """
-
-    __slots__ = ("before", "cwd", "gid", "key", "name", "pure", "uid", "work")
-
-    def __init__(
-        self,
-        key: tuple[object, ...],
-        name: str,
-        uid: int,
-        gid: int,
-        cwd: bytes,
-        work: "Work",
-        before: "Callable[[], None]" = lambda: None,
-        *,
-        pure: bool = False,
-    ) -> None:
-        """name: for ps."""
-        self.key, self.name, self.uid, self.gid, self.cwd, self.work = key, name, uid, gid, cwd, work
-        self.before, self.pure = before, pure
 
 
 class _Child:

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qmailpy.system.resident import Kind
+    Work = Callable[[bytes], bytes]
 
 PACKET_LIMIT = 128 << 10  # bytes of a request or answer; a socket's default buffer holds 208 kB
 FRESH = 0.05  # seconds: nobody who changes a process's limits can tell whether the delivery of that moment came before
@@ -31,7 +31,35 @@ _RIGHTS = _socket.CMSG_SPACE(4 * array.array("i").itemsize)  # bytes: room for f
 _NUMBERS = 256
 
 
-def live(kind: "Kind", inherited: int, prepare: "Callable[[], None]") -> int:
+class Kind:
+    """What a child is: who it becomes, what it runs.
+
+    key: children of equal key are interchangeable; work(request) -> answer runs in the child, with the descriptors
+    that came with the request on 0, 1, ...; cwd: where it stands before each piece of work; before: called once in a
+    new child, with no descriptor of its parent's, just before it stops being who its parent is; pure: its work gets no
+    descriptors and runs nothing of its user's, so that there is nothing to put back after it.
+    """
+
+    __slots__ = ("before", "cwd", "gid", "key", "name", "pure", "uid", "work")
+
+    def __init__(
+        self,
+        key: tuple[object, ...],
+        name: str,
+        uid: int,
+        gid: int,
+        cwd: bytes,
+        work: "Work",
+        before: "Callable[[], None]" = lambda: None,
+        *,
+        pure: bool = False,
+    ) -> None:
+        """name: for ps."""
+        self.key, self.name, self.uid, self.gid, self.cwd, self.work = key, name, uid, gid, cwd, work
+        self.before, self.pure = before, pure
+
+
+def live(kind: Kind, inherited: int, prepare: "Callable[[], None]") -> int:
     """A child's life, from the fork to its parent's closing of the socket."""
     prepare()
     signals.as_for_a_new_program()

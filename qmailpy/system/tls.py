@@ -74,7 +74,7 @@ class TlsStream:
 
     def __init__(self, below: Stream, context: ssl.SSLContext, name: str) -> None:
         """name: for SNI, and to be proven if the context does that.  Errors: ValueError for what is no name."""
-        self._below = below
+        self._below, self.within = below, below.within
         self._ended = self.proven = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)

@@ -5,16 +5,18 @@ Client: MAGIC, a verb (one byte), the uid whose messages are meant (64 bits, ANY
 bits, at most MOST), their numbers (64 bits each). Server: for each of them, in their order, length (32 bits) and text;
 then it hangs up. No text: there is nothing to tell of this message, it is none of that uid's, or it is gone.
 An order has behind each number the message's key (64 bits), which is when its file was last written, in nanoseconds:
-numbers come back. Then a length (16 bits) and a text, the reason of FAIL. Its answer is one of the words below.
+numbers come back. Then a length (16 bits) and a text, the reason of FAIL or the place of MOVE. Its answer is one of the
+words below.
 Both ends are here. Used by send/answering and skeletons/asking.
 """
 
 MAGIC = b"qmailpy-send-1\n"
 TELL, NOW = b"l", b"n"  # the message in words; try it now, and the text is a word if it waited
 STATE = b"s"  # what it waits for: a word for each channel, a time where it waits, and what was ordered
-HOLD, RELEASE, DELETE, FAIL = ORDERS = b"h", b"r", b"d", b"b"
+HOLD, RELEASE, DELETE, FAIL, MOVE = ORDERS = b"h", b"r", b"d", b"b", b"m"
 DONE, LATER, ENDING, NOT_HELD, FAILED = b"done", b"later", b"ending", b"not held", b"failed "  # the last: and why
 RUNNING, FRESH, NOTHING = b"running", b"now", b"-"  # words of STATE
+HELD, BUSY = b"held", b"busy"  # the same, of a message that waits for its domain
 REASON_LIMIT = 1000  # bytes
 ANYBODY = (1 << 64) - 1
 MOST = 100  # messages in a question

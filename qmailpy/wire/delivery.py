@@ -3,11 +3,18 @@
 Command: slot, message path, NUL, sender, NUL, recipient, NUL. Report: slot, letter, text, NUL.
 First of all the spawner announces how many slots it has. Two notations of a slot (spec/03 2-3, DESIGN 2):
 narrow, one byte each way, the classic wire; wide, 32 bits little-endian, the limit introduced by a NUL.
+Between programs of ours that were told so (qmail-start's word `traces`) a t before the path asks for the story of this
+delivery, and reports with the letter T before the last one tell it, in the notation of rules/trace.
+On the wide wire a command for the slot NOBODY is none: its sender is what the sender of the next command's message
+wishes (wire/wished), and who does not know that answers that there is no such slot, and delivers without.
 Both ends of the protocol are here.
 """
 
 REPORT_LIMIT = 10000  # bytes of a report's text that are kept (spec/03 3)
 LETTERS = b"KZD"
+TRACE = b"T"  # of a report that is not the last one: what happens to a delivery meanwhile
+WISHED = b"QMAILWISHED"  # the variable that has a delivery's wishes for a qmail-remote that is executed
+TRACED = b"t"  # before the path of a message: tell it
 LOCAL, REMOTE = 0, 1  # the two channels: which spawner a recipient is for
 CHANNELS = (b"local", b"remote")  # their names, in the log and in the queue; indexed by channel
 _PATH_LIMIT = 100  # bytes of a message path
@@ -33,6 +40,7 @@ class Notation:
         return b"\0" + slots.to_bytes(4, "little")
 
 
+NOBODY = 0xFFFFFFFF  # a slot that nobody has
 NARROW = Notation(1, 255)
 WIDE = Notation(4, 65536)
 SPAWN = 120  # slots a spawner announces on the narrow wire (conf-spawn)
@@ -41,35 +49,56 @@ SPAWN = 120  # slots a spawner announces on the narrow wire (conf-spawn)
 class Command:
     """One delivery to make."""
 
-    __slots__ = ("message", "recipient", "sender", "slot")
+    __slots__ = ("message", "recipient", "sender", "slot", "traced", "wished")
 
-    def __init__(self, slot: int, message: bytes, sender: bytes, recipient: bytes) -> None:
-        """message: path below queue/mess, as 9/2254860; addresses without NUL."""
+    def __init__(
+        self,
+        slot: int,
+        message: bytes,
+        sender: bytes,
+        recipient: bytes,
+        *,
+        traced: bool = False,
+        wished: bytes = b"",
+    ) -> None:
+        """message: path below queue/mess, as 9/2254860; addresses without NUL; traced: its story is wanted.
+
+        wished: parameters, as wire/wished writes them; empty where there are none.
+        """
         self.slot, self.message, self.sender, self.recipient = slot, message, sender, recipient
+        self.traced, self.wished = traced, wished
 
     def encode(self, notation: Notation) -> bytes:
-        """The bytes for the spawner's fd 0."""
-        return notation.slot(self.slot) + b"%s\0%s\0%s\0" % (
-            self.message,
-            self.sender,
-            self.recipient,
+        """The bytes for the spawner's fd 0.  On the narrow wire nothing is wished."""
+        before = b""
+        if self.wished and notation is WIDE:
+            before = notation.slot(NOBODY) + b"0\0%s\0@\0" % self.wished
+        return (
+            before
+            + notation.slot(self.slot)
+            + b"%s\0%s\0%s\0"
+            % (
+                TRACED + self.message if self.traced else self.message,
+                self.sender,
+                self.recipient,
+            )
         )
 
 
 class CommandReader:
     """The spawner's ear: takes bytes, gives commands."""
 
-    __slots__ = ("_notation", "_rest")
+    __slots__ = ("_notation", "_rest", "_traces", "_wished")
 
-    def __init__(self, notation: Notation) -> None:
-        """notation: NARROW or WIDE."""
-        self._notation = notation
-        self._rest = b""
+    def __init__(self, notation: Notation, *, traces: bool = False) -> None:
+        """notation: NARROW or WIDE; traces: stories may be asked for."""
+        self._notation, self._traces = notation, traces
+        self._rest = self._wished = b""
 
     @property
     def partial(self) -> bool:
         """Whether a command has begun that is not complete."""
-        return bool(self._rest)
+        return bool(self._rest or self._wished)
 
     def feed(self, piece: bytes) -> list[Command]:
         """The commands that are complete now."""
@@ -87,15 +116,18 @@ class CommandReader:
                 ends.append(end)
             if len(ends) < 3:
                 break
-            found.append(
-                Command(
-                    int.from_bytes(self._rest[at : at + width], "little"),
-                    self._rest[at + width : ends[0]],
-                    self._rest[ends[0] + 1 : ends[1]],
-                    self._rest[ends[1] + 1 : ends[2]],
-                )
-            )
+            slot = int.from_bytes(self._rest[at : at + width], "little")
+            path = self._rest[at + width : ends[0]]
+            sender = self._rest[ends[0] + 1 : ends[1]]
+            recipient = self._rest[ends[1] + 1 : ends[2]]
             at = ends[2] + 1
+            if slot == NOBODY:  # on the narrow wire there is no such number
+                self._wished = sender
+                continue
+            traced = self._traces and path.startswith(TRACED)
+            path = path[1:] if traced else path
+            found.append(Command(slot, path, sender, recipient, traced=traced, wished=self._wished))
+            self._wished = b""
         self._rest = self._rest[at:]
         return found
 

@@ -2,7 +2,8 @@
 
 Outward, Encoder: stored lines become lines that end CR LF, a line that begins with a dot gets another one, a line
 with a lone dot ends it all. What leaves has no CR and no LF but in CR LF pairs, so every receiver, however lenient,
-sees exactly one end of data (spec/11-attacks.md 1.2; RFC 5321 4.5.2).
+sees exactly one end of data (spec/11-attacks.md 1.2; RFC 5321 4.5.2). ChunkEncoder: the same lines without any dot
+more, for what has its length before it (RFC 3030).
 Inward, Decoder: only CR LF . CR LF is the end; a bare LF is refused.
 Neither looks at anything else: NUL and 8-bit bytes pass. Used by remote/ and receive/.
 """
@@ -19,28 +20,91 @@ def stored_lines(piece: bytes) -> bytes:
     return piece.replace(b"\r\n", b"\n")
 
 
-class Encoder:
-    """A stored message, in pieces of any size, as the bytes after DATA's reply.
+class _Lines:
+    """A stored message, in pieces of any size, with no CR left.
 
     A line ends at LF; a CR directly before it belongs to it. Any other CR becomes a space: as a line end it would
-    make lines, header fields and ends of header that nobody has checked. A run of CRs counts as one. A last line
-    without LF gets one.
+    make lines, header fields and ends of header that nobody has checked. A run of CRs counts as one.
     """
 
-    __slots__ = ("_cr", "_line_start")
+    __slots__ = ("cr",)
 
     def __init__(self) -> None:
         """At the beginning of a message."""
+        self.cr = False  # a CR came last: part of a line end, or a space
+
+    def feed(self, piece: bytes) -> bytes:
+        """The same without CRs; one at its end waits for what follows."""
+        if self.cr:
+            piece = b"\r" + piece
+            self.cr = False
+        return self._without_cr(piece) if b"\r" in piece else piece
+
+    def _without_cr(self, piece: bytes) -> bytes:
+        while b"\r\r" in piece:  # a run has half its length after each turn: 16 turns for 64 kB
+            piece = piece.replace(b"\r\r", b"\r")
+        if piece.endswith(b"\r"):
+            self.cr = True
+            piece = piece[:-1]
+        return piece.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+
+
+class ChunkEncoder:
+    """A stored message, in pieces of any size, as the bytes in BDAT's chunks.  A last line without LF gets one."""
+
+    __slots__ = ("_line_start", "_lines")
+
+    def __init__(self) -> None:
+        """At the beginning of a message."""
+        self._lines = _Lines()
         self._line_start = True  # what was put out so far ends with CR LF, or is nothing
-        self._cr = False  # a CR came last: part of a line end, or a space
+
+    def feed(self, piece: bytes) -> bytes:
+        """The bytes to send for this piece, perhaps none: a CR at its end waits for what follows."""
+        piece = self._lines.feed(piece)
+        if piece:
+            self._line_start = piece.endswith(b"\n")
+        return piece.replace(b"\n", b"\r\n")
+
+    def finish(self) -> bytes:
+        """The last bytes."""
+        return b"" if self._line_start and not self._lines.cr else b"\r\n"
+
+
+class Measure:
+    """How long a stored message, in pieces of any size, is as ChunkEncoder gives it out."""
+
+    __slots__ = ("_line_start", "_lines", "_size")
+
+    def __init__(self) -> None:
+        """At the beginning of a message."""
+        self._lines, self._line_start, self._size = _Lines(), True, 0
+
+    def feed(self, piece: bytes) -> None:
+        """Count this piece."""
+        piece = self._lines.feed(piece)
+        self._size += len(piece) + piece.count(b"\n")
+        if piece:
+            self._line_start = piece.endswith(b"\n")
+
+    def finish(self) -> int:
+        """Bytes of all of it."""
+        return self._size + (0 if self._line_start and not self._lines.cr else 2)
+
+
+class Encoder:
+    """A stored message, in pieces of any size, as the bytes after DATA's reply.  A last line without LF gets one."""
+
+    __slots__ = ("_line_start", "_lines")
+
+    def __init__(self) -> None:
+        """At the beginning of a message."""
+        self._lines = _Lines()
+        self._line_start = True  # what was put out so far ends with CR LF, or is nothing
 
     def feed(self, piece: bytes) -> bytes:
         """The bytes to send for this piece; a CR at its end waits for what follows."""
-        if self._cr:
-            piece = b"\r" + piece
-            self._cr = False
-        if b"\r" in piece:
-            piece = self._without_bare_cr(piece)
+        piece = self._lines.feed(piece)
         if not piece:
             return b""
         encoded = piece.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
@@ -49,17 +113,9 @@ class Encoder:
         self._line_start = piece.endswith(b"\n")
         return encoded
 
-    def _without_bare_cr(self, piece: bytes) -> bytes:
-        while b"\r\r" in piece:  # a run has half its length after each turn: 16 turns for 64 kB
-            piece = piece.replace(b"\r\r", b"\r")
-        if piece.endswith(b"\r"):
-            self._cr = True
-            piece = piece[:-1]
-        return piece.replace(b"\r\n", b"\n").replace(b"\r", b" ")
-
     def finish(self) -> bytes:
         """The last bytes, the end of data among them."""
-        return END if self._line_start and not self._cr else b"\r\n" + END
+        return END if self._line_start and not self._lines.cr else b"\r\n" + END
 
 
 class BareLineFeed(Exception):

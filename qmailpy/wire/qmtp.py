@@ -9,17 +9,21 @@ from qmailpy.wire import dots, netstring
 
 LF, CRLF = b"\n", b"\r"  # the message's first byte
 ADDRESS_ROOM = 1000  # bytes of an address must be fewer
-NOT_HERE = b"Dsorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)"
 BAD_RECIPIENT = b"Dsorry, I can't handle that recipient (#5.1.3)"
 BAD_SENDER = b"Dunacceptable sender (#5.1.7)"
 TOO_BIG = b"Dsorry, that message size exceeds my databytes limit (#5.3.4)"
-NO_CONTROLS = b"Zunable to read controls (#4.3.0)"
 TOO_MANY = b"Zsorry, too many recipients (#4.5.3)"
 
 
 def accepted(now: int, qp: int) -> bytes:
     """What a recipient's netstring holds once the message is in the queue.  now: seconds; qp: as in the log."""
     return b"Kok %d qp %d" % (now, qp)
+
+
+def answer(reply: bytes) -> bytes:
+    """The same as this reply of SMTP's.  reply: code, blank, text."""
+    letter = {b"2": b"K", b"4": b"Z"}.get(reply[:1], b"D")
+    return letter + reply[4:]
 
 
 def request(message: bytes, sender: bytes, recipients: list[bytes]) -> bytes:

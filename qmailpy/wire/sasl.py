@@ -158,6 +158,8 @@ class ScramSha256:
             return self.say_first()
         if self._proof_of_server is None:
             return self._prove(challenge)
+        if self._proven:
+            raise SaslError(b"it asks again")
         if not hmac.compare_digest(challenge.partition(b",")[0], b"v=" + self._proof_of_server):
             raise SaslError(b"it does not know the password itself")
         self._proven = True
@@ -201,25 +203,25 @@ class XOAuth2:
 
     def __init__(self, credentials: Credentials, _nonce: bytes) -> None:
         """nonce: not needed; the password is the token."""
-        self._word = b"user=%s\1auth=Bearer %s\1\1" % (credentials.user, credentials.password)
-        self._said = False
+        self._words = [b"user=%s\1auth=Bearer %s\1\1" % (credentials.user, credentials.password), b""]
 
     def first(self) -> bytes | None:
         """All there is to say."""
-        return self._word
+        return self._words[0]
 
     def say_first(self) -> bytes:
         """And it is said."""
-        self._said = True
-        return self._word
+        return self._words.pop(0)
 
     def respond(self, _challenge: bytes) -> bytes:
         """The token, where it was not sent with the command; else nothing, after which the server says no."""
-        return b"" if self._said else self.say_first()
+        if not self._words:
+            raise SaslError(b"it asks again")
+        return self._words.pop(0)
 
     def done(self) -> bool:
         """Whether the token was said."""
-        return self._said
+        return len(self._words) < 2
 
 
 STRONGEST_FIRST = (ScramSha256, CramMd5, Plain, Login)

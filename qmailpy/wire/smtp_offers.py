@@ -1,9 +1,7 @@
-"""What a server offers in its answer to EHLO, and what of it a message uses (RFC 5321 4.1.1.1).
+"""What a server offers in its answer to EHLO (RFC 5321 4.1.1.1).
 
-Keywords and their parameters in capitals. Used by wire/smtp.
+Keywords and their parameters in capitals. Used by wire/smtp; what a message uses of it: wire/smtp_errand.
 """
-
-from qmailpy.wire.lmtp import Content
 
 
 class Offers:
@@ -36,18 +34,3 @@ class Standing:
     def __init__(self, offers: Offers, security: bytes, *, safe: bool) -> None:
         """offers: of its last EHLO; security: TLS in words; safe: whether the server has proven who it is."""
         self.offers, self.security, self.safe = offers, security, safe
-
-
-def of_message(offers: Offers, content: Content | None, addresses: list[bytes]) -> bytes:
-    """The parameters of MAIL: of RFC 1870, 6152 and 6531 what was offered and this message needs.
-
-    content: None where it is not known.
-    """
-    words = b""
-    if content is not None and content.size and b"SIZE" in offers:
-        words += b" SIZE=%d" % content.size
-    if content is not None and content.eight_bit and b"8BITMIME" in offers:
-        words += b" BODY=8BITMIME"
-    if b"SMTPUTF8" in offers and not all(address.isascii() for address in addresses):
-        words += b" SMTPUTF8"
-    return words

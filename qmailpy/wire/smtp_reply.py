@@ -48,8 +48,9 @@ class ReplyReader:
         return bool(self._rest or self._size)
 
     def feed(self, piece: bytes) -> None:
-        """More bytes of the server's."""
-        self._rest += piece
+        """More bytes of the server's.  Who has said more than a reply's bytes unasked is not heard any further."""
+        if len(self._rest) <= LIMIT:
+            self._rest += piece
 
     def next(self) -> Reply | None:
         """The next reply, once it is complete.  Errors: ReplyError."""

@@ -1,7 +1,7 @@
 """An order to qmail-send, which is killed before any call that changes something; then it starts again.
 
 Whatever happens: an order that was answered is carried out, one that was not is done or not begun, and every recipient
-is delivered to, or in the bounce, or deleted; nothing stays in the queue but litter.
+is delivered to, or in the bounce, or in another queue, or deleted; nothing stays in the queue but litter.
 """
 
 import re
@@ -26,7 +26,8 @@ BEGIN = {"fsync": (6, 1), "unlink": (2, 0), "rename": (2, 0), "write": (3, 3)}
 def one_life(folder: Path, verb: bytes, call: str, kill_at: int) -> bool:
     """Result: whether it was killed."""
     store = Store(bare_home(f"{folder}/home"))
-    bounces = RecordingQueue(f"{folder}/bounces")
+    bounces, other = RecordingQueue(f"{folder}/bounces"), RecordingQueue(f"{folder}/other")
+    text = other.path.encode() if verb == asking.MOVE else b"no"
     inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={kill_at}")
     strace = (shutil.which("strace") or "", "-D", "-qq", "-o", "/dev/null", *inject)
     number = store.put([LOCAL, REMOTE], pull=False)
@@ -38,7 +39,7 @@ def one_life(folder: Path, verb: bytes, call: str, kill_at: int) -> bool:
             for spawner in (sender.local, sender.remote):
                 spawner.serve(b"Z", b"later\n")
             wait_for(lambda: sender.poll() is not None or deferrals(sender) == 2, "the deferrals")
-            answer = ask(store.home, asking.Question(verb, asking.ANYBODY, [number], [key], b"no"))
+            answer = ask(store.home, asking.Question(verb, asking.ANYBODY, [number], [key], text))
             if answer is not None and verb != asking.HOLD:
                 wait_for(lambda: sender.poll() is not None or "end msg" in "\n".join(sender.lines()), "the end")
         except (AssertionError, OSError):  # it was killed
@@ -46,7 +47,10 @@ def one_life(folder: Path, verb: bytes, call: str, kill_at: int) -> bool:
         killed = sender.poll() is not None
     with Sender(store.home, environment=bounces.environment) as sender:
         sender.wait_started()
-        check(store, sender, bounces, verb, number, answered=answer == [asking.DONE])
+        tried = check(store, sender, bounces, verb, number, answered=answer == [asking.DONE])
+    if verb == asking.MOVE:
+        there = b"".join(envelope for _, envelope in other.messages)
+        assert all(recipient in tried or b"T%s\0" % recipient in there for recipient in (LOCAL, REMOTE))
     return killed
 
 
@@ -54,18 +58,21 @@ def deferrals(sender: Sender) -> int:
     return sum("deferral" in line for line in sender.lines())
 
 
-def check(store: Store, sender: Sender, bounces: RecordingQueue, verb: bytes, number: int, *, answered: bool) -> None:
+def check(
+    store: Store, sender: Sender, bounces: RecordingQueue, verb: bytes, number: int, *, answered: bool
+) -> set[bytes]:
+    """Let everything come to its end.  Result: who was tried again."""
     if verb == asking.HOLD and answered:
         sender.signal(14)
         assert sender.local.is_quiet()
         assert store.state(number) >= {"info", "local", "remote", "orders"} - {"orders"}
-        return
+        return set()
     if not answered:
         state = ask(store.home, asking.Question(asking.STATE, asking.ANYBODY, [number]))
         if state is not None and state[0].endswith(b" h"):
-            return  # held without having said so
+            return set()  # held without having said so
         sender.signal(14)
-    tried = set()
+    tried: set[bytes] = set()
 
     def is_over() -> bool:
         for spawner in (sender.local, sender.remote):
@@ -84,10 +91,16 @@ def check(store: Store, sender: Sender, bounces: RecordingQueue, verb: bytes, nu
     else:
         assert not told
     assert not {name for name in store.files() if not re.match(r"(mess|intd)/", name)}
+    return tried
 
 
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("verb", [asking.DELETE, asking.FAIL, asking.HOLD])
+@pytest.mark.parametrize(
+    ("verb", "call"),
+    [
+        *((verb, call) for verb in (asking.DELETE, asking.FAIL, asking.HOLD) for call in CALLS),
+        *((asking.MOVE, call) for call in ("unlink", "rename", "fsync")),
+    ],
+)
 def test_a_kill_at_any_call_leaves_an_order_done_or_not_begun(tmp_path: Path, verb: bytes, call: str) -> None:
     begin, least = BEGIN[call]
     for kill_at in range(begin, 60):

@@ -19,6 +19,7 @@ from qmailpy.skeletons import authenticating
 from qmailpy.wire import authd, sasl, sasl_server
 from tests.login_support import Authd, keep, scram
 from tests.support import PATH, bare_home, read, wait_for, wait_for_exit, write
+from tests.unread_log import UnreadLog
 
 ADDRESS = b"192.0.2.7"
 
@@ -57,6 +58,16 @@ def test_it_says_yes_and_no_and_logs_both(home: str) -> None:
         *["qmail-authd: refused 192.0.2.7 rule=password login=<ann> method=password port=587"] * 3,
         "qmail-authd: refused 192.0.2.7 rule=password login=<a?b?????> method=password port=587",
     ]
+
+
+def test_a_log_that_nobody_reads_keeps_nobody_waiting(home: str) -> None:
+    keep(home, ann="secret")
+    with UnreadLog(f"{home}/authd.log") as log, Authd(home):
+        for _ in range(5):
+            assert ask(home, "ann", "secret").verdict == authd.YES
+        assert log.wait_for(b"login=<ann>").count(b"qmail-authd: accepted") <= 5
+        assert ask(home, "bob", "secret").verdict == authd.NO
+        assert log.wait_for(b"login=<bob>").count(b"qmail-authd: accepted") == 5
 
 
 def test_scram_is_verified_without_the_password(home: str) -> None:

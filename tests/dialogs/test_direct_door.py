@@ -93,6 +93,17 @@ def test_the_hosts_login_is_used_and_the_caller_waits_for_the_relay(host: Host, 
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize("with_door", [True, False])
+def test_wishes_about_reports_are_not_lost_in_silence(host: Host, with_door: bool) -> None:
+    """The relay answers while the sender waits; what it should report later it cannot be told."""
+    with Peer(replies()) as peer, served(host) if with_door else contextlib.nullcontext():
+        host.route_to(peer.port)
+        done = host.run("sendmail", "-N", "never", "-R", "hdrs", "-V", "job 7", "-f", SENDER, ONE)
+    assert done.returncode == 0
+    assert done.stderr.startswith(b"qmail-inject: warning: NOTIFY=NEVER RET=HDRS ENVID=job+207 is not passed on: ")
+    assert len(peer.heard) == 1
+
+
 @pytest.mark.parametrize("program", ["sendmail", "qmail-inject", "qmail-queue"])
 @pytest.mark.parametrize(("reply", "is_for_good"), [(b"550 not you\r\n", True), (b"451 not now\r\n", False)])
 def test_the_relays_no_is_the_callers(host: Host, program: str, reply: bytes, is_for_good: bool) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,7 @@ from tests.queue_support import (
     queued,
 )
 from tests.support import read, wait_for, wait_for_exit, write
+from tests.unread_log import UnreadLog
 
 LONG = bytes(700_000)
 
@@ -47,6 +49,16 @@ def test_a_second_door_does_not_start(home: str) -> None:
         )
         second.stop()
         assert queue(home)[0] == 0
+
+
+def test_a_log_that_nobody_reads_keeps_nobody_waiting(home: str, tmp_path: Path) -> None:
+    os.mkdir(f"{home}/control/queuebytes")
+    with UnreadLog(f"{tmp_path}/door.log") as log, open_door(home) as door:
+        for _ in range(3):
+            door.process.send_signal(signal.SIGHUP)
+            assert queue(home)[0] == 0
+        assert len(queued(home)) == 3
+        log.wait_for(b"qmail-queued: warning: unable to read")
 
 
 @pytest.mark.parametrize("word", ["service", "standby"])

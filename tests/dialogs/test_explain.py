@@ -9,59 +9,9 @@ import pytest
 
 from qmailpy.skeletons import default_delivery
 from qmailpy.skeletons.explained_home import USUAL_WORDS
-from tests.local_support import Joe, joe_in
+from tests.explain_support import DEFAULT, Explained
 from tests.places import embedded
-from tests.support import DOMAIN, bare_home, give, write
-
-DEFAULT = "./Maildir/"
-
-
-class Explained:
-    """An embedded home; its one user has the home joe.home/home."""
-
-    def __init__(self, folder: str) -> None:
-        self.joe: Joe = joe_in(folder)
-        self.home = bare_home(f"{folder}/home")
-        os.makedirs(f"{self.home}/home", exist_ok=True)
-        self.put("control/embedded", "")
-        self.user = self._run("/usr/bin/id", "-un").stdout.decode().strip()
-
-    def put(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
-        write(f"{self.home}/{path}", text, mode)
-        if os.getuid() == 0:
-            give(self.home, self.joe.uid, self.joe.gid)
-
-    def _run(self, *argv: str, **extra: str) -> "subprocess.CompletedProcess[bytes]":
-        return subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=60,
-            cwd="/",
-            env={**self.joe.environment, "QMAILHOME": self.home, **extra},
-            **self.joe.identity,
-        )
-
-    def text(self, *words: str, code: int = 0) -> list[str]:
-        done = self._run(f"{self.home}/bin/qmail-explain", *words)
-        assert (done.returncode, done.stderr) == (code, b""), done
-        return done.stdout.decode().splitlines()
-
-    def steps(self, address: str, default: str = DEFAULT) -> list[tuple[int, str, str]]:
-        done = self._run(f"{self.home}/bin/qmail-explain", "--json", "-d", default, address)
-        told = json.loads(done.stdout)
-        assert told["address"] == address
-        return [(step["depth"], step["kind"], step["text"]) for step in told["steps"]]
-
-    def local(self, address: str, default: str = DEFAULT) -> tuple[int, list[str]]:
-        """What the real qmail-local -n says for whom qmail-getpw finds: exit code, lines."""
-        box, _, host = address.rpartition("@")
-        fields = self._run(f"{self.home}/bin/qmail-getpw", box).stdout.decode().split("\0")
-        name, _, _, folder, dash, ext, _ = fields
-        words = ["-n", "--", name, folder, box, dash, ext, host, "sender@example.org", default]
-        done = self._run(f"{self.home}/bin/qmail-local", *words)
-        return done.returncode, [*done.stdout.decode().splitlines(), *done.stderr.decode().splitlines()]
+from tests.support import DOMAIN
 
 
 @pytest.fixture
@@ -131,7 +81,8 @@ def test_it_names_the_file_and_the_line_that_decided(explained: Explained) -> No
     assert "  domain: control/virtualdomains line 3: virt.example:alias-v" in lines
     assert "  domain: it becomes alias-v-x@virt.example" in lines
     assert "  domain: control/virtualdomains line 4: .sub.example:" in lines
-    assert lines[-3:] == ["z@b.c", "  domain: control/virtualdomains line 5: :", "  remote: b.c"]
+    at = lines.index("z@b.c")
+    assert lines[at + 1 : at + 3] == ["  domain: control/virtualdomains line 5: :", "  remote: b.c"]
 
 
 def test_me_decides_where_there_are_no_locals(explained: Explained) -> None:
@@ -182,76 +133,6 @@ def test_without_the_default_delivery_it_says_so(explained: Explained) -> None:
     assert lines[-1].strip() == "default: " + USUAL_WORDS.decode()
 
 
-ROUTED: list[tuple[str, str, list[str], int]] = [
-    # control/smtproutes, control/senderroutes, what is said for x@there.example from joe@isp.example, exit code
-    ("", "", ["remote: there.example"], 0),
-    (
-        "other.example:no\n:r.example:587 tls=verify auth=isp\n",
-        "",
-        [
-            "route: control/smtproutes line 2: :r.example:587 tls=verify auth=isp",
-            "route: by the relay r.example, port 587, by TLS, to a server that has proven its name, with the login isp",
-            "remote: there.example",
-        ],
-        0,
-    ),
-    (
-        ":relay.example\n",
-        "# mine\nJoe@isp.example:[2001:db8::1]:465 tls=implicit verify=no\n",
-        [
-            "route: control/senderroutes line 2: Joe@isp.example:[2001:db8::1]:465 tls=implicit verify=no",
-            "route: by the relay [2001:db8::1], port 465, by TLS from the first byte, whoever the server is",
-            "remote: there.example",
-        ],
-        0,
-    ),
-    (
-        ".example:\n:relay.example\n",
-        "",
-        [
-            "route: control/smtproutes line 1: .example:",
-            "route: by MX, port 25, by TLS if it is offered",
-            "remote: there.example",
-        ],
-        0,
-    ),
-    (
-        "there.example:error:gone in 2020\n",
-        "",
-        ["route: control/smtproutes line 1: there.example:error:gone in 2020", "bounces: gone in 2020"],
-        100,
-    ),
-    (
-        "there.example:relay tls=verify\n",
-        "",
-        [
-            "route: control/smtproutes line 1: there.example:relay tls=verify",
-            "waits: this route cannot be used, and mail waits: options need a port before them, as in relay:25 tls=may",
-        ],
-        111,
-    ),
-]
-
-
-@pytest.mark.parametrize(("by_host", "by_sender", "said", "code"), ROUTED)
-def test_it_says_which_route_decides_and_what_it_means(
-    explained: Explained, by_host: str, by_sender: str, said: list[str], code: int
-) -> None:
-    explained.put("control/smtproutes", by_host)
-    explained.put("control/senderroutes", by_sender)
-    lines = explained.text("-f", "joe@isp.example", "x@there.example", code=code)
-    assert [line.strip() for line in lines[1:]] == said
-
-
-def test_where_there_is_no_queue_it_says_so(explained: Explained) -> None:
-    explained.put("control/direct", "")
-    lines = explained.text("x@there.example")
-    told = "note: control/direct is there: mail leaves at once by qmail-direct, or fails; there is no queue"
-    assert [line.strip() for line in lines[1:]] == [told, "remote: there.example"]
-    lines = explained.text(explained.user, code=100)
-    assert lines[-1].strip() == "bounces: nothing is delivered on this machine (control/direct)"
-
-
 def test_the_default_delivery_of_the_running_system_is_found(tmp_path: Path) -> None:
     os.chmod(tmp_path, 0o711)
     place = embedded(f"{tmp_path}/home", {})
@@ -286,15 +167,15 @@ def test_the_default_delivery_in_what_a_process_shows(shown: bytes, default: byt
 
 
 def test_hostile_bytes_stay_on_their_line(explained: Explained) -> None:
-    done = explained._run(f"{explained.home}/bin/qmail-explain", "a\nb\x1b[2J@x.y\xff")
-    assert done.stdout == b"a?b?[2J@x.y??\n  remote: x.y??\n"
+    done = explained.run(f"{explained.home}/bin/qmail-explain", "-n", "a\nb\x1b[2J@x.y\xff")
+    assert done.stdout.startswith(b"a?b?[2J@x.y??\n  remote: x.y??\n    limit: ")
 
 
 @pytest.mark.parametrize("words", [(), ("-x", "a"), ("--xml", "a"), ("-d",)])
 def test_usage(explained: Explained, words: tuple[str, ...]) -> None:
-    done = explained._run(f"{explained.home}/bin/qmail-explain", *words)
+    done = explained.run(f"{explained.home}/bin/qmail-explain", *words)
     assert (done.returncode, done.stdout) == (100, b"")
-    assert done.stderr.endswith(b"usage: qmail-explain [ -j ] [ -d defaultdelivery ] [ -f sender ] address ...\n")
+    assert done.stderr.endswith(b"usage: qmail-explain [ -jn ] [ -d defaultdelivery ] [ -f sender ] address ...\n")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root")
@@ -327,7 +208,7 @@ def test_a_stranger_in_an_embedded_home_is_told_whom_to_ask_as(explained: Explai
 
 def test_lines_of_a_qmail_file_are_numbered(explained: Explained) -> None:
     explained.put("home/.qmail-x", "# comment\n&ann@example.net\n\n+other\n./Box\n\n|id\n")
-    done = explained._run(f"{explained.home}/bin/qmail-explain", "-j", f"{explained.user}-x")
+    done = explained.run(f"{explained.home}/bin/qmail-explain", "-j", f"{explained.user}-x")
     steps = json.loads(done.stdout)["steps"]
     assert [(step["kind"], step["line"]) for step in steps if "line" in step] == [
         ("to", 2),

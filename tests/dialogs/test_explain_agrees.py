@@ -167,7 +167,7 @@ class Ground:
 
     def explain(self, address: str) -> list[dict[str, str | int]]:
         done = subprocess.run(
-            [f"{self.home}/bin/qmail-explain", "-j", "-d", DEFAULT, "-f", SENDER, "--", os.fsencode(address)],
+            [f"{self.home}/bin/qmail-explain", "-jn", "-d", DEFAULT, "-f", SENDER, "--", os.fsencode(address)],
             capture_output=True,
             check=False,
             env={"PATH": PATH, "QMAILHOME": self.home},

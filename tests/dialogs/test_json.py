@@ -12,7 +12,7 @@ from tests.dialogs.test_tcpto import fill, record
 from tests.inject_support import run
 from tests.support import bare_home, write
 
-PROGRAMS = ("qmail-qread", "qmail-qstat", "qmail-tcpto", "qmail-showctl", "qmail-newmrh")
+PROGRAMS = ("qmail-qread", "qmail-qstat", "qmail-tcpto", "qmail-tcpok", "qmail-showctl", "qmail-newmrh")
 
 
 @pytest.fixture
@@ -64,6 +64,14 @@ def test_hosts_that_did_not_answer(home: str) -> None:
     (host,) = told(home, "qmail-tcpto")
     assert (host["address"], host["timeouts"]) == ("192.0.2.25", 2)
     assert isinstance(host["seconds"], int)
+
+
+def test_hosts_that_were_forgotten(home: str) -> None:
+    fill(home, record((192, 0, 2, 25), 2, 1), record((192, 0, 2, 26), 1, 1))
+    assert told(home, "qmail-tcpok") == [{"forgotten": 2}]
+    assert told(home, "qmail-tcpto") == []
+    assert told(home, "qmail-tcpok", "-j") == [{"forgotten": 0}]
+    assert run(home, "qmail-tcpok").out == b""
 
 
 def test_control_files(home: str) -> None:

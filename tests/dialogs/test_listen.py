@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -279,6 +279,17 @@ def test_limits_of_an_address_and_of_its_network(listen: Listen, home: str) -> N
     one.wait_for("dropping connection, 127.0.0.1 has 2 connections already")
     one.wait_for("dropping connection, the network of 127.0.0.3 has 3 connections already")
     assert len(one.wait_for("^qmail-listen: deny ", 2)) == 2
+
+
+def test_the_last_places_are_for_networks_that_have_few(listen: Listen) -> None:
+    one = listen("-HRv", "-l", "here", "-c", "20", "127.0.0.1", "0", "sh", "-c", "echo come; read x")
+    with ExitStack() as held:
+        heard = []
+        for address in ("127.0.0.1",) * 16 + ("127.1.0.1",):
+            client = held.enter_context(socket.create_connection(("127.0.0.1", one.port), 20, (address, 0)))
+            heard.append(client.recv(5))
+    assert heard == [b"come\n"] * 15 + [b"", b"come\n"]
+    one.wait_for("dropping connection, the network of 127.0.0.1 has 15 connections, and few places are left")
 
 
 # --- sockets that somebody else has bound ---

@@ -12,7 +12,7 @@ from tests.listener_support import Server
 from tests.queue_support import new_home, open_door, queued
 from tests.support import write
 
-NOT_HERE = netstring.encode(qmtp.NOT_HERE)
+NOT_HERE = netstring.encode(b"Dsorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)")
 
 
 @pytest.fixture

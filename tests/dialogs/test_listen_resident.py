@@ -14,6 +14,7 @@ import pytest
 
 from tests.listener_support import Client, Server, small_service
 from tests.support import PATH, RecordingQueue, bare_home, is_running, wait_for, wait_for_exit, write
+from tests.unread_log import UnreadLog
 
 Start = Callable[..., Server]
 
@@ -109,6 +110,23 @@ def test_lines_of_a_session_are_in_the_log(start: Start) -> None:
     with greeted(server) as client:
         client.ask(b"NOTE refused")
     server.wait_for("^small: refused$")
+
+
+def test_a_log_that_nobody_reads_keeps_nobody_waiting(start: Start, tmp_path: Path) -> None:
+    with UnreadLog(f"{tmp_path}/logs/1.log") as log:
+        server = start("-v", workers=2)
+        with greeted(server) as client:
+            for number in range(500):
+                assert client.ask(b"NOTE %d " % number + b"x" * 900) == b"ok"
+        for _ in range(20):
+            with greeted(server) as client:
+                assert client.ask(b"ECHO x") == b"x"
+        said = log.wait_for(b" lines are lost\n")
+        assert b"small: 0 x" in said
+        assert b"small: 499 x" not in said
+        with greeted(server) as client:
+            client.ask(b"NOTE at last")
+        log.wait_for(b"small: at last\n")
 
 
 def test_a_session_that_fails_is_told_of_and_takes_nobody_with_it(start: Start) -> None:
@@ -284,6 +302,21 @@ def test_an_address_and_a_network_have_limits_over_all_workers(start: Start, hom
     with ExitStack() as held:  # nothing is counted that is over
         for _ in range(4):
             assert said_to(server, "127.0.0.1", held) == b"220 hello\r\n"
+
+
+def test_networks_that_take_all_they_can_leave_room_for_others(start: Start, home: str) -> None:
+    write(f"{home}/control/connectionsnetwork", "200\n")
+    server = start("-v", "-c", "24", workers=2)
+    with ExitStack() as held:
+        for network in range(4):
+            for _ in range(24):
+                if said_to(server, f"127.0.{network}.1", held) != b"220 hello\r\n":
+                    break
+            else:
+                pytest.fail("nobody was refused")
+        assert said_to(server, "127.0.9.1", held) == b"220 hello\r\n"
+        assert said_to(server, "127.0.0.2", held) == b"421 too many\r\n"
+    server.wait_for(r"the network of 127.0.0.1 has \d+ connections, and few places are left")
 
 
 def said_to(server: Server, address: str, held: ExitStack) -> bytes:

@@ -184,6 +184,63 @@ def test_recipients_are_checked_during_the_session_as_by_smtp(server: Server) ->
     assert b"rule=recipient helo=- from=<me@sender.example> to=<nobody@here.example>" in server.log
 
 
+BAD_MAIL_FROM = netstring.encode(b"Dsorry, your envelope sender is in my badmailfrom list (#5.7.1)")
+LISTED = netstring.encode(b"Zgo away")
+
+
+@pytest.mark.parametrize(
+    ("files", "environment", "answers"),
+    [
+        ({"badmailfrom": "@sender.example\n"}, {}, [BAD_MAIL_FROM, BAD_MAIL_FROM]),
+        ({"badmailfrom": "@sender.example\n"}, {"RELAYCLIENT": ""}, [BAD_MAIL_FROM, BAD_MAIL_FROM]),
+        ({"badmailfrom": "@other.example\n"}, {}, [b"K", NOT_HERE]),
+        (
+            {"badrcptto": "joe@here.example\n"},
+            {},
+            [netstring.encode(b"Dsorry, that address is in my badrcptto list (#5.7.1)"), NOT_HERE],
+        ),
+        ({"badrcptto": "joe@here.example\n"}, {"RELAYCLIENT": ""}, [b"K", b"K"]),
+        ({}, {"RBLSMTPD": "go away"}, [LISTED, NOT_HERE]),
+        ({}, {"RBLSMTPD": "-go away"}, [netstring.encode(b"Dgo away"), NOT_HERE]),
+        ({}, {"RBLSMTPD": "go away", "RELAYCLIENT": ""}, [b"K", b"K"]),
+        ({}, {"RCPTCHECK": "/bin/false"}, [b"K", NOT_HERE]),
+        ({"smtpplugins": "[rcpt]\n:echo 'E550 no'\n", "badhelo": "*\n"}, {}, [b"K", NOT_HERE]),
+    ],
+)
+def test_lists_of_senders_recipients_and_addresses_count_as_by_smtp(
+    server: Server, files: dict[str, str], environment: dict[str, str], answers: list[bytes]
+) -> None:
+    for name, text in files.items():
+        write(f"{server.home}/control/{name}", text)
+    answer = server.serve(qmtp.request(MESSAGE, SENDER, [HERE, ELSEWHERE]), **environment)
+    assert ACCEPTED.sub(b"K", answer) == b"".join(answers)
+
+
+def test_what_rcptcheck_says_is_said_for_its_recipient_alone(server: Server, tmp_path: Path) -> None:
+    program = f"{tmp_path}/check"
+    write(program, "#!/bin/sh\ncase $RECIPIENT in joe@*) exit 100;; ann@*) exit 111;; bob@*) exit 112;; esac\n")
+    os.chmod(program, 0o755)
+    recipients = [HERE, b"ann@here.example", b"bob@here.example", b"tim@here.example"]
+    answer = server.serve(qmtp.request(MESSAGE, SENDER, recipients), RCPTCHECK=program)
+    no = netstring.encode(b"Dsorry, no mailbox here by that name (#5.1.1)")
+    unable = netstring.encode(b"Zunable to verify recipient (#4.3.0)")
+    assert ACCEPTED.sub(b"K", answer) == no + unable + b"3:Kok,K"
+    assert server.accepted[0][1] == b"F" + SENDER + b"\0Ttim@here.example\0\0"
+
+
+def test_who_tries_out_names_is_put_off_after_a_thousand(server: Server) -> None:
+    write(f"{server.home}/control/recipientcheck", "550\n")
+    write(f"{server.home}/control/recipients", "joe@here.example\n")
+    os.makedirs(f"{server.home}/users", exist_ok=True)
+    subprocess.run(
+        [f"{CHECKOUT}/bin/qmail-recipients"], env={"PATH": PATH, "QMAILHOME": server.home}, check=True, timeout=60
+    )
+    names = [b"n%d@here.example" % number for number in range(1000)]
+    answer = server.serve(qmtp.request(MESSAGE, SENDER, [*names, HERE]))
+    assert answer.count(b"Dsorry, no mailbox here") == 1000
+    assert answer.endswith(netstring.encode(b"Zsorry, too many recipients (#4.5.3)"))
+
+
 # what no client says
 
 
@@ -273,3 +330,13 @@ def test_a_refusal_is_one_line_of_the_log_whatever_the_addresses_are(server: Ser
         b"qmail-qmtpd: refused 192.0.2.7 rule=rcpthosts helo=- from=<a_b> to=<x_y@elsewhere.example> "
         b'reply="Dsorry, that domain isn\'t in my list of allowed rcpthosts (#5.7.1)"\n'
     )
+
+
+def test_what_was_received_is_told_where_that_is_wanted(server: Server) -> None:
+    said = qmtp.request(MESSAGE, SENDER, [HERE])
+    assert ACCEPTED.fullmatch(server.serve(said))
+    assert server.log == b""
+    write(f"{server.home}/control/trace", "1\n")
+    assert ACCEPTED.fullmatch(server.serve(said))
+    told = rb"trace: msg=- by=qmail-qmtpd event=received qp=\d+ client=192\.0\.2\.7\n"
+    assert re.fullmatch(told, server.log)

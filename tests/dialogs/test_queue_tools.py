@@ -57,6 +57,20 @@ def test_messages_and_their_recipients(home: str) -> None:
             assert (shown.code, shown.out) == (0, done.out)
 
 
+def test_a_message_that_cannot_be_read_is_said_among_the_others(home: str) -> None:
+    add(home, 23, b"a@b", local=b"Tjoe@l\0")
+    add(home, 46, b"c@d", local=b"Xjoe@l\0")
+    add(home, 69, b"e@f", remote=b"Tcut@off")
+    done = run(home, "qmail-qread")
+    assert (done.code, done.err) == (0, b"")
+    lines = done.out.splitlines()
+    assert sorted(line for line in lines if b"trouble" in line) == [
+        b"warning: trouble with #46: invalid argument",
+        b"warning: trouble with #69: invalid argument",
+    ]
+    assert b"\tlocal\tjoe@l" in lines
+
+
 def test_a_queue_that_is_not_there(home: str) -> None:
     os.rename(f"{home}/queue", f"{home}/elsewhere")
     done = run(home, "qmail-qread")

@@ -11,7 +11,7 @@ from tests.inject_support import Done, run
 from tests.queue_check_support import Scene
 from tests.queue_support import open_door
 from tests.send_support import LOCAL, MESSAGE, Sender
-from tests.support import bare_home, read, write
+from tests.support import RecordingQueue, bare_home, read, write
 
 
 @pytest.fixture
@@ -96,6 +96,77 @@ def test_an_accident_is_told_and_mended_and_nothing_is_deleted(scene: Scene, acc
     assert scene.store.state(number) == kept
     assert scene.store.state(other) == {"mess", "info", "remote"}
     scene.check_legal()
+    assert check(scene).code == 0
+
+
+# what is left of a message, as files of spec/02 2 and what is in them -> how many findings, what is set aside
+REMAINS: dict[str, tuple[dict[str, bytes], int, set[str]]] = {
+    "accepted, without its text": ({"todo": b"u1\0p1\0Fa@b\0Tc@d\0", "intd": b""}, 1, {"todo", "intd"}),
+    "taken up, without its text": ({"info": b"Fa@b\0"}, 1, {"info"}),
+    "recipients alone": ({"local": b"Tc@d\0", "remote": b"Tc@d\0"}, 1, {"local", "remote"}),
+    "a bounce alone": ({"bounce": b"<c@d>:\nno\n\n"}, 1, {"bounce"}),
+    "an order alone": ({"orders": b"h1 \0"}, 1, {"orders"}),
+    "a bounce of what is not taken up": (
+        {"mess": b"x", "todo": b"u1\0p1\0Fa@b\0Tc@d\0", "bounce": b"<c@d>:\nno\n\n"},
+        1,
+        {"bounce"},
+    ),
+    "an empty envelope": ({"mess": b"x", "todo": b""}, 1, {"mess", "todo"}),
+    "an envelope without recipients": ({"mess": b"x", "todo": b"u1\0p1\0Fa@b\0"}, 0, set()),
+    "being written": ({"mess": b"x"}, 0, set()),
+    "its envelope being written": ({"mess": b"x", "intd": b"u1"}, 0, set()),
+    "taken up by halves": ({"mess": b"x", "todo": b"u1\0p1\0Fa@b\0Tc@d\0", "info": b"F", "local": b"Tc"}, 0, set()),
+    "finished but for its sender": ({"mess": b"x", "info": b"Fa@b\0", "bounce": b"<c@d>:\nno\n\n"}, 0, set()),
+    "an order of what is not taken up": (
+        {"mess": b"x", "todo": b"u1\0p1\0Fa@b\0Tc@d\0", "orders": b"h1 \0"},
+        0,
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize("remains", REMAINS)
+def test_every_state_that_is_none_is_told_and_goes_aside(scene: Scene, remains: str) -> None:
+    files, count, set_aside = REMAINS[remains]
+    number = scene.store.put([LOCAL], pull=False)
+    for name in ("mess", "intd", "todo"):
+        if name not in files:
+            os.unlink(scene.path(name, number))
+    for name, content in files.items():
+        mode = 0o644 if name in ("mess", "intd", "todo") else 0o600
+        os.chmod(write(scene.path(name, number), content), mode)
+    told = json.loads(check(scene, "--json").out)
+    assert (len(told["findings"]), told["mended"]) == (count, False), told
+    done = check(scene, "--mend")
+    assert (done.code, done.err) == (0, b"")
+    assert {name.partition(".")[0] for name in aside(scene)} == set_aside
+    assert check(scene).code == 0
+
+
+@pytest.mark.parametrize("name", ["mess", "todo", "info", "local", "bounce", "orders"])
+def test_a_wrong_mode_is_told_and_mended_for_every_kind_of_file(scene: Scene, name: str) -> None:
+    taken = scene.taken_up(local=b"Ta@x\0", bounce=b"<b@x>:\nno\n\n")
+    new = scene.store.put([LOCAL], pull=False)
+    number = new if name in ("mess", "todo") else taken
+    if name == "orders":
+        write(scene.path(name, number), b"h1 \0")
+    os.chmod(scene.path(name, number), 0o666)
+    assert check(scene).out.count(b"mode 0666: make it uid ") == (2 if name == "todo" else 1)  # intd/N is the same file
+    assert check(scene, "--mend").code == 0
+    scene.check_legal()
+    assert check(scene).code == 0
+
+
+@pytest.mark.parametrize("name", ["trigger", "sendmutex", "tcpto"])
+def test_a_lock_that_is_something_else_is_told(scene: Scene, name: str) -> None:
+    path = f"{scene.home}/queue/lock/{name}"
+    os.unlink(path)
+    os.mkdir(path)
+    assert check(scene).code == 1
+    assert check(scene, "--mend").code == 111, "it might be somebody's"
+    os.rmdir(path)
+    assert check(scene).code == 1
+    assert check(scene, "--mend").code == 0
     assert check(scene).code == 0
 
 
@@ -261,7 +332,7 @@ def test_a_queue_that_was_copied_is_delivered_once_after_mending(scene: Scene) -
     scene.check_legal()
     assert sorted(read(scene.path("mess", number)) for number in scene.numbers()) == texts
     again = []
-    with Sender(scene.home, environment={"QMAILQUEUE": "/bin/true"}) as sender:
+    with Sender(scene.home, environment=RecordingQueue(f"{scene.home}.bounces").environment) as sender:
         again += [sender.local.serve().recipient for _ in range(2 * len(new))]
         sender.signal(14)
         again += [sender.remote.serve().recipient for _ in range(3)]

@@ -287,6 +287,77 @@ def test_an_order_that_is_torn_or_for_another_message_is_forgotten(store: Store,
     assert os.listdir(f"{store.home}/queue/orders") == []
 
 
+def test_a_copy_that_knows_whole_seconds_only_keeps_what_was_held(store: Store) -> None:
+    """As tar makes it."""
+    held = store.put([LOCAL, REMOTE], pull=False)
+    assert ctl(store, "hold", str(held)).code == 0
+    when = os.stat(store.paths.mess(held)).st_mtime_ns // 10**9
+    os.utime(store.paths.mess(held), (when, when))
+    with Sender(store.home) as sender:
+        sender.wait_started()
+        assert sender.local.is_quiet()
+        assert sender.term() == 0
+    os.utime(store.paths.mess(held), (when + 1, when + 1))
+    with Sender(store.home) as sender:
+        sender.local.serve()
+        sender.remote.serve()
+        sender.log.ends(1)
+
+
+VERBS = {  # what is answered while it is tried, the exit code, and what happens afterwards
+    "hold": (b"held", 0),
+    "delete": (b"later, when what is under way has ended", 0),
+    "bounce": (b"later, when what is under way has ended", 0),
+    "retry": (b"does not wait: it is held, being tried, or gone", 1),
+    "move": (b"on its way", 0),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_order_by_every_choice_while_the_message_is_tried(store: Store, tmp_path: Path, verb: str) -> None:
+    bounces, other = RecordingQueue(f"{tmp_path}/bounces"), RecordingQueue(f"{tmp_path}/other")
+    words = ["-q", other.path] if verb == "move" else []
+    answer, code = VERBS[verb]
+    with Sender(store.home, environment=bounces.environment) as sender:
+        by_number, by_sender, by_recipient, by_age, spared = numbers = [
+            store.put([b"%d@there.example" % at, b"%d@else.example" % at], b"s%d@here.example" % at) for at in range(5)
+        ]
+        commands = [sender.remote.command() for _ in range(10)]
+        for number in numbers:
+            wait_for(lambda number=number: "todo" not in store.state(number), "it to be taken up")  # type: ignore[misc]
+        store.age("info", by_age, 7200)
+        for choice, number in (
+            ([str(by_number)], by_number),
+            (["-s", "S1@HERE.*"], by_sender),
+            (["-r", "2@else.example"], by_recipient),
+            (["-o", "1h"], by_age),
+        ):
+            done = ctl(store, verb, *words, *choice)
+            assert (done.code, done.out) == (code, b"#%d  %s\n%s: 1\n" % (number, answer, answer))
+        for command in commands:
+            sender.remote.report(command.slot, b"Z", b"later\n")
+        chosen = numbers[:-1]
+        if verb in ("delete", "bounce", "move"):
+            sender.log.ends(4)
+            wait_for(lambda: {int(name.rpartition("/")[2]) for name in store.files()} == {spared}, "the others' end")
+        else:
+            wait_for(lambda: [waits(store, number)[1] == "running" for number in numbers] == [False] * 5, "rest")
+        assert len(bounces.messages) == (4 if verb == "bounce" else 0)
+        assert len(other.messages) == (4 if verb == "move" else 0)
+        if verb == "hold":
+            assert [waits(store, number)[2:] for number in numbers] == [["h"]] * 4 + [[]]
+            assert ctl(store, "release", "-H").code == 0
+            assert sorted(sender.remote.serve().message for _ in range(8)) == sorted(
+                b"%d/%d" % (number % 23, number) for number in chosen for _ in range(2)
+            )
+        elif verb == "retry":
+            assert ctl(store, "retry", "-s", "s?@here.example", str(by_age)).code == 1
+            assert ctl(store, "retry", *map(str, chosen)).code == 0
+            assert len({sender.remote.serve().message for _ in range(8)}) == 4
+        assert sender.remote.is_quiet()
+        assert waits(store, spared)[1].isdigit()
+
+
 def test_orders_for_a_qmail_send_that_does_not_run_are_done_when_it_starts(store: Store, tmp_path: Path) -> None:
     bounces = RecordingQueue(str(tmp_path / "bounces"))
     held, deleted, failed, freed = (store.put([LOCAL, REMOTE], pull=False) for _ in range(4))
@@ -337,4 +408,4 @@ def test_records_of_orders_say_the_same_when_they_are_read() -> None:
         decoded = orders.decode(order.encode())
         assert decoded is not None
         assert (decoded.letter, decoded.key, decoded.text) == (order.letter, order.key, order.text)
-    assert not orders.held(Store("/nowhere").paths)
+    assert not orders.letters(Store("/nowhere").paths)

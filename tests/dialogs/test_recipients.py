@@ -17,10 +17,16 @@ from qmailpy.skeletons import address, callout, recipients
 from qmailpy.system import identity
 from qmailpy.wire import getpw
 from tests.policy_support import control, existing, small_home
-from tests.remote_support import Peer, replies
+from tests.remote_support import Line, Peer, Script, replies
 from tests.support import CHECKOUT, NOBODY, PATH, give, read, write
+from tests.tls_support import Authority, Server, implicit, starttls
 
 UID, GID = (NOBODY, NOBODY) if os.getuid() == 0 else (os.getuid(), os.getgid())
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(str(tmp_path_factory.mktemp("authority")))
 
 
 @pytest.fixture
@@ -167,12 +173,67 @@ def front(home: str, port: int, options: str = "") -> Home:
         ({"EHLO": b"500 what\r\n"}, KNOWN),
         ({"RCPT": None}, UNCLEAR),
         ({"greeting": b"nonsense\r\n"}, UNCLEAR),
+        ({"EHLO": b"550 not you\r\n", "HELO": b"550 not you\r\n"}, UNCLEAR),
+        ({"EHLO": b"421 not now\r\n"}, UNCLEAR),
+        ({"greeting": b"421 not now\r\n"}, UNCLEAR),
+        ({"MAIL": b"451 not now\r\n"}, UNCLEAR),
+        ({"MAIL": b"530 5.7.0 must issue a STARTTLS command first\r\n"}, UNCLEAR),
+        ({"EHLO": b"250-peer\r\n250 PIPELINING\r\n", "MAIL": b"550 no\r\n", "RCPT": b"550 no\r\n"}, UNCLEAR),
+        ({"RCPT": b"530 5.7.0 must issue a STARTTLS command first\r\n"}, UNCLEAR),
+        ({"RCPT": b"550 5.1.1 no such user\r\n"}, UNKNOWN),
+        ({"RCPT": b"550-5.1.1 no such user\r\n550 5.1.1 really\r\n"}, UNKNOWN),
+        ({"RCPT": b"553 no\r\n"}, UNKNOWN),
+        ({"RCPT": b"550 5.7.1 your address is on a list\r\n"}, UNCLEAR),
+        ({"RCPT": b"550-5.7.1 your address\r\n550-5.7.1 is on\r\n550 a list\r\n"}, UNCLEAR),
+        ({"RCPT": b"554 5.7.1 relay access denied\r\n"}, UNCLEAR),
+        *(({"RCPT": b"%d no\r\n" % code}, UNCLEAR) for code in (300, 421, 451, 452, 500, 502, 503, 521, 535, 552, 554)),
+        ({"RCPT": b"251 forwarded\r\n"}, KNOWN),
     ],
 )
-def test_only_a_5xx_of_the_next_host_to_rcpt_is_a_no(home: str, script: dict[str, bytes], answer: bytes) -> None:
+def test_only_a_no_of_the_next_host_to_rcpt_about_the_address_is_a_no(
+    home: str, script: dict[str, bytes], answer: bytes
+) -> None:
     with Peer(replies(script)) as peer:
         assert recipients.recipient(front(home, peer.port), b"ann b@behind.example") == answer
         assert b"DATA" not in b"".join(peer.heard)
+
+
+FIRST = b"530 5.7.0 must issue a STARTTLS command first\r\n"
+
+
+def insisting(server: Server, step: str) -> Script:
+    """A host that says nothing about recipients without TLS: 530 at this step, in the first connection."""
+    in_clear = replies({"EHLO": b"250-peer\r\n250 STARTTLS\r\n", step: FIRST})
+    scripts = [in_clear, *(starttls(server, no_by_tls) for _ in range(2))]
+
+    def script(line: Line) -> None:
+        scripts.pop(0)(line)
+
+    return script
+
+
+def no_by_tls(line: Line) -> None:
+    line.hear()
+    replies({"greeting": b"250 peer\r\n", "RCPT": b"550 5.1.1 no\r\n"})(line)
+
+
+@pytest.mark.parametrize("step", ["MAIL", "RCPT"])
+def test_a_host_that_insists_on_tls_is_asked_by_tls(home: str, authority: Authority, step: str) -> None:
+    with Peer(insisting(authority.server("peer", "DNS:peer"), step)) as peer:
+        front_home = front(home, peer.port)
+        assert recipients.recipient(front_home, b"ann@behind.example") == UNKNOWN
+        assert recipients.recipient(front_home, b"bob@behind.example") == UNKNOWN  # at once, this time
+    assert len(peer.heard) == 3
+
+
+@pytest.mark.parametrize("options", [" tls=encrypt", " tls=verify", " tls=implicit", " tls=none"])
+def test_a_route_by_tls_is_asked_by_tls_or_not_at_all(home: str, authority: Authority, options: str) -> None:
+    server = authority.server("peer", "DNS:peer")
+    scripts = {" tls=implicit": implicit(server, no_by_tls), " tls=none": replies({"RCPT": FIRST})}
+    expected = UNKNOWN if options == " tls=encrypt" else UNCLEAR  # nobody has proven that name
+    with Peer(scripts.get(options) or starttls(server, no_by_tls)) as peer:
+        assert recipients.recipient(front(home, peer.port, options), b"ann@behind.example") == expected
+    assert len(peer.heard) == 1
 
 
 def test_an_answer_is_remembered(home: str) -> None:
@@ -200,7 +261,7 @@ def test_a_host_that_does_not_answer_is_not_asked_again_at_once(home: str) -> No
     [
         (b"ann@other.example", ""),  # not taken from everybody: who sends there may relay
         (b"ann@x.sub.example", ""),  # only the smarthost has it
-        (b"ann@behind.example", " tls=verify"),
+        (b"ann@behind.example", " tls=verify auth=us"),
         (b"ann\r\nQUIT@behind.example", ""),
     ],
 )

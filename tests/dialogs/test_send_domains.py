@@ -1,5 +1,6 @@
 """qmail-send and domains that may not have all of the remote channel; and a queue that was full before it started."""
 
+import json
 import os
 import signal
 import time
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.dialogs.test_queuectl import waits
+from tests.inject_support import run
 from tests.send_support import LOCAL, SENDER, Sender, Store
-from tests.support import bare_home, wait_for, write
+from tests.support import RecordingQueue, bare_home, wait_for, write
 
 Start = Callable[..., Sender]
 NOBODY = {"QMAILQUEUE": "/bin/false"}
@@ -67,6 +70,9 @@ def test_a_slow_domain_has_its_share_and_the_others_do_not_wait(start: Start, st
         assert sender.remote.serve().recipient.endswith(b"@fast.example")
     sender.log.ends(len(fast))
     assert sender.log.wait("busy", domain="slow.example").limit == "2"
+    wait_for(lambda: [waits(store, number)[1] for number in numbers].count("busy") == 4, "all others to be parked")
+    told = [json.loads(line) for line in run(store.home, "qmail-queuectl", "-j", "list").out.splitlines()]
+    assert sum(each.get("next_remote") == "busy" for each in told) == 4
     for _ in range(4):
         sender.remote.report(slow.pop(0).slot, b"K", b"")
         slow.append(sender.remote.command())
@@ -76,6 +82,20 @@ def test_a_slow_domain_has_its_share_and_the_others_do_not_wait(start: Start, st
         sender.remote.report(command.slot, b"K", b"")
     sender.log.ends(len(fast) + len(numbers))
     gone(store)
+
+
+def test_a_domain_that_is_busy_again_and_again_is_said_once_an_hour(start: Start, store: Store) -> None:
+    control(store, concurrencydomain="slow.example:1")
+    sender = start()
+    for _ in range(3):
+        store.put([b"u1@slow.example"])
+        command = sender.remote.command()
+        number = store.put([b"u2@slow.example"])
+        wait_for(lambda number=number: waits(store, number)[1] == "busy", "it to be parked")  # type: ignore[misc]
+        sender.remote.report(command.slot, b"K", b"")
+        sender.remote.serve()
+        gone(store)
+    assert [line.domain for line in sender.log.lines if line.kind == "busy"] == ["slow.example"]
 
 
 def test_one_message_to_many_of_a_slow_domain_goes_on_in_its_share(start: Start, store: Store) -> None:
@@ -131,6 +151,9 @@ def test_held_domains_wait_until_they_are_released(start: Start, store: Store) -
     sender.local.serve()
     for number in (held, alone):
         sender.log.wait("held", msg=str(number), domain="mx.dead.example")
+        wait_for(lambda number=number: waits(store, number) == ["-", "held"], "its rest")  # type: ignore[misc]
+    shown = run(store.home, "qmail-queuectl", "list", str(alone)).out
+    assert b"\tnext\tremote\twhen its domain is no longer held (control/holddomains)\n" in shown
     sender.signal(signal.SIGALRM)
     assert sender.remote.is_quiet()
     sender.term()
@@ -141,6 +164,34 @@ def test_held_domains_wait_until_they_are_released(start: Start, store: Store) -
     reread(sender)
     assert {sender.remote.serve().recipient for _ in range(2)} == {b"a@mx.dead.example", b"c@mx.dead.example"}
     sender.log.ends(2)
+    gone(store)
+
+
+def test_mail_of_a_held_domain_obeys_orders(start: Start, store: Store, tmp_path: Path) -> None:
+    """The host is gone for good, say."""
+    bounces, other = RecordingQueue(f"{tmp_path}/bounces"), RecordingQueue(f"{tmp_path}/other")
+    control(store, holddomains="dead.example")
+    sender = start(environment=bounces.environment)
+    failed, _, moved, held = numbers = [store.put([b"u%d@dead.example" % at]) for at in range(4)]
+    for number in numbers:
+        sender.log.wait("held", msg=str(number))
+        wait_for(lambda number=number: waits(store, number) == ["-", "held"], "its rest")  # type: ignore[misc]
+    for words in (
+        ["bounce", str(failed)],
+        ["delete", "-r", "u1@dead.example"],
+        ["move", "-q", other.path, str(moved)],
+        ["hold", str(held)],
+    ):
+        assert run(store.home, "qmail-queuectl", *words).code == 0
+    assert run(store.home, "qmail-queuectl", "retry", str(held)).code == 1
+    sender.log.ends(3)
+    wait_for(lambda: {int(name.rpartition("/")[2]) for name in store.files()} == {held}, "the others' end")
+    assert (len(bounces.messages), len(other.messages)) == (1, 1)
+    control(store, holddomains="")
+    reread(sender)
+    assert sender.remote.is_quiet()
+    assert run(store.home, "qmail-queuectl", "release", str(held)).code == 0
+    sender.remote.serve()
     gone(store)
 
 

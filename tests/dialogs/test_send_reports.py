@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from qmailpy.wire.parameters import MessageParameters, Parameters, RecipientParameters
+from tests.queue_support import INTERPRETER, LIBRARY
 from tests.send_support import LOCAL, MESSAGE, REMOTE, SENDER, Sender, Store
 from tests.support import RecordingQueue, bare_home, wait_for, write
 
@@ -158,6 +159,23 @@ def test_a_bounce_has_no_body_if_either_of_us_wishes_so(
     assert (b"\nContent-Type: text/rfc822-headers\n" in text) == (layout == "dsn" and not whole)
 
 
+@pytest.mark.parametrize(
+    "text", [b"Subject: x\r\n\r\nthe secret body\n\nmore\n", b"\nthe secret body\n", b"", b"\r\nthe secret body"]
+)
+@pytest.mark.parametrize("layout", ["qsbmf", "dsn"])
+def test_a_header_ends_where_the_message_says(
+    start: Start, store: Store, told: RecordingQueue, layout: str, text: bytes
+) -> None:
+    control(store, bounceformat=layout, bouncecontent="headers")
+    sender = start()
+    number = store.put([REMOTE], text=text)
+    sender.remote.serve(b"D", NO_USER)
+    sender.log.wait("end", msg=str(number))
+    [(bounce, _)] = told.messages
+    assert b"Received: (qmail 1 invoked by uid 77)" in bounce
+    assert b"the secret body" not in bounce
+
+
 # what was asked for
 
 
@@ -224,6 +242,36 @@ def test_who_asked_for_other_things_gets_no_bounce(
     assert f"no bounce for msg {number} to you@there.example: NOTIFY={notify}" in sender.lines()
 
 
+EVENTS = ("NEVER", "SUCCESS", "FAILURE", "DELAY", "SUCCESS,FAILURE", "SUCCESS,DELAY", "FAILURE,DELAY")
+
+
+def test_each_wish_with_each_outcome(start: Start, store: Store, told: RecordingQueue) -> None:
+    """RFC 3461 4.1: whoever says nothing hears of failures; whoever says something hears of that."""
+    sender = start()
+    expected: dict[bytes, bytes] = {}
+    for notify in ("", *EVENTS, "SUCCESS,FAILURE,DELAY"):
+        for letter, event in ((b"K", "SUCCESS"), (b"D", "FAILURE")):
+            address = b"s%d@here.example" % len(expected)
+            number = store.put(
+                [REMOTE],
+                address,
+                parameters=wishes(b"NOTIFY=" + notify.encode() if notify else b"", message=b"ENVID=1"),
+            )
+            sender.remote.serve(letter, NO_USER if letter == b"D" else b"192.0.2.7 accepted message.\n")
+            sender.log.wait("end", msg=str(number))
+            hears = event in notify.split(",") if notify else event == "FAILURE"
+            expected[address] = {"SUCCESS": b"delivery notice", "FAILURE": b"failure notice"}[event] if hears else b""
+    wanted = sorted((address, subject) for address, subject in expected.items() if subject)
+    wait_for(lambda: len(told.messages) >= len(wanted), "all notices")
+    found = []
+    for text, envelope in told.messages:
+        sender_and_recipient = envelope.split(b"\0")
+        assert sender_and_recipient[0] == b"F"
+        subject = text.partition(b"\nSubject: ")[2].partition(b"\n")[0]
+        found.append((sender_and_recipient[1][1:], subject))
+    assert sorted(found) == wanted
+
+
 def test_a_success_is_told_even_if_we_leave_at_once(start: Start, store: Store, told: RecordingQueue) -> None:
     sender = start()
     number = store.put([LOCAL], parameters=wishes(b"NOTIFY=SUCCESS"))
@@ -233,6 +281,33 @@ def test_a_success_is_told_even_if_we_leave_at_once(start: Start, store: Store, 
     assert sender.wait() == 0
     assert any(line.kind == "report" and line.msg == str(number) for line in sender.log.lines)
     assert len(told.messages) == 1
+
+
+IMPATIENT = """
+import sys
+sys.path.insert(0, {library!r})
+from qmailpy.disk.home import Home
+from qmailpy.programs import qmail_send
+from qmailpy.send import heart
+heart._LEAVING_LIMIT = 0.3
+sys.exit(qmail_send.main([b"qmail-send"], Home({home!r}.encode())))
+"""
+
+
+def test_the_time_for_what_is_left_at_the_end_begins_with_the_end_of_deliveries(
+    start: Start, home: str, store: Store, told: RecordingQueue, tmp_path: Path
+) -> None:
+    """A report and the clean-up after a delivery that took longer than that were once left undone."""
+    script = write(f"{tmp_path}/impatient", IMPATIENT.format(library=LIBRARY, home=home))
+    sender = start(wrapper=(INTERPRETER, "-IS", script))
+    store.put([LOCAL], parameters=wishes(b"NOTIFY=SUCCESS"))
+    command = sender.local.command()
+    sender.signal(signal.SIGTERM)
+    assert sender.local.is_quiet(0.5)
+    sender.local.report(command.slot, b"K", b"did 1+0+0\n")
+    assert sender.wait() == 0
+    assert len(told.messages) == 1
+    gone(store)
 
 
 def test_who_asked_for_it_hears_once_that_it_is_late(start: Start, store: Store, told: RecordingQueue) -> None:

@@ -251,6 +251,9 @@ def test_a_proxys_right_to_relay_is_not_its_clients(server: Server) -> None:
     assert talk.replies == [b"250 ok", NOT_HERE]
 
 
+BAD_HELO = b"553 sorry, your HELO name is in my badhelo list (#5.7.1)"
+
+
 def test_xclient_names_another_client(server: Server) -> None:
     server.control(smtpxclients="192.0.2.7\n")
     server.environment[b"RELAYCLIENT"] = b""
@@ -260,6 +263,28 @@ def test_xclient_names_another_client(server: Server) -> None:
     assert GREETING in talk.replies
     assert NOT_HERE in talk.replies
     assert talk.queued[0].content.startswith(b"Received: from far.example (HELO i?am) (198.51.100.9)\n")
+
+
+@pytest.mark.parametrize("later", [(), (b"EHLO proxy.example",), (b"HELO proxy.example",)])
+@pytest.mark.parametrize(("helo", "refused"), [(b"bad.example", True), (b"good.example", False)])
+def test_the_name_that_xclient_gives_counts_as_the_clients_helo(
+    server: Server, helo: bytes, refused: bool, later: tuple[bytes, ...]
+) -> None:
+    server.control(smtpxclients="192.0.2.7\n", badhelo="bad.example\nproxy.example\n")
+    names = b"XCLIENT ADDR=198.51.100.9 HELO=" + helo
+    talk = server.talk(lines(b"EHLO proxy.example", names, *later, *BEGIN, b"DATA", b"x", b"."))
+    assert (BAD_HELO in talk.replies) is refused
+    assert any(b"(HELO good.example)" in one.content for one in talk.queued) is not refused
+
+
+@pytest.mark.parametrize("helo", [b"HELO=[UNAVAILABLE]", b""])
+def test_without_a_name_from_xclient_the_next_helo_counts(server: Server, helo: bytes) -> None:
+    server.control(smtpxclients="192.0.2.7\n", badhelo="bad.example\n")
+    names = b"XCLIENT ADDR=198.51.100.9 " + helo
+    talk = server.talk(lines(b"XCLIENT HELO=bad.example", names, b"HELO good.example", *BEGIN))
+    assert BAD_HELO not in talk.replies
+    talk = server.talk(lines(names, b"HELO bad.example", *BEGIN))
+    assert BAD_HELO in talk.replies
 
 
 @pytest.mark.parametrize(

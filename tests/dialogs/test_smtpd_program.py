@@ -145,9 +145,9 @@ def test_without_memory_the_client_is_told_to_come_again(home: str) -> None:
         f"{home}/hungry",
         "#!/usr/bin/python3 -IS\nimport sys\n"
         f"sys.path.insert(0, {os.path.realpath(home + '/lib/current')!r})\n"
-        "from qmailpy.receive.smtp import transaction\n"
+        "from qmailpy.receive.smtp import envelope\n"
         "def fail(*_):\n    raise MemoryError\n"
-        "transaction.path = fail\n"
+        "envelope.path = fail\n"
         "from qmailpy.programs import start\n"
         f"start('qmail-smtpd', {home!r})\n",
         0o755,

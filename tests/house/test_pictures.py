@@ -18,8 +18,10 @@ PICTURES = sorted(
 ALL = pytest.mark.parametrize("name", PICTURES)
 
 
-def test_the_four_first_pictures_are_there() -> None:
+def test_the_first_pictures_are_there_and_those_of_mail_that_leaves() -> None:
     assert {"local2local", "local2rem", "local2alias", "nullclient"} <= set(PICTURES)
+    assert {"rem2rem", "alias2rem", "forwardback", "smarthost", "outsiderefused", "ipv6"} <= set(PICTURES)
+    assert {"bounce", "doublebounce", "triplebounce"} <= set(PICTURES)
 
 
 @ALL

@@ -82,7 +82,7 @@ def test_what_is_explained_is_what_happens(place: Place) -> None:
         give(place.user_home, place.uid, place.gid)
     recipients = ["all", "x@virt.example", "x@y.virt.example", f"{place.user}%mx.example.org@hack.example", "unknown"]
     place.start(delivery)
-    told = place.run("qmail-explain", "--json", "-d", delivery, *recipients, uid=root_of(place))
+    told = place.run("qmail-explain", "--json", "--no-dns", "-d", delivery, *recipients, uid=root_of(place))
     assert told.code == 0, told.output + told.errors
     for recipient, line in zip(recipients, told.output.splitlines(), strict=True):
         steps = json.loads(line)["steps"]

@@ -1,11 +1,17 @@
 """PIC/local2rem.md: mail to another host: by its mail exchangers, or by a route in smtproutes."""
 
+import os
+import re
+
 import pytest
 
+from tests import provider
 from tests.logs import in_order
 from tests.neighbours import dns_server, smtp_sink
 from tests.places import ROOMS, Place
 from tests.support import free_port, wait_for
+from tests.tls_support import Authority
+from tests.world import reports
 
 CLASSIC = [room for room in ROOMS if str(room.id).startswith("classic")]
 
@@ -77,6 +83,34 @@ def test_a_host_that_does_not_exist_comes_back(place: Place, tmp_path: object) -
         assert failure.outcome == "failure"
         assert "#5.1.2" in failure.report
         assert b"\n<liar@far.example>:\n" in place.mail()[0]
+    place.stop()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("place", CLASSIC, indirect=True)
+def test_an_exchanger_with_tls_gets_it_by_tls_and_must_prove_its_name_if_a_route_says_so(
+    place: Place, tmp_path: object
+) -> None:
+    authority = Authority(f"{tmp_path}/authority")
+    os.chmod(str(tmp_path), 0o755)
+    os.chmod(authority.folder, 0o755)
+    place.environment["SSL_CERT_FILE"] = authority.certificate
+    place.control("smtproutes", "proven.example::25 tls=verify\nliar.example::25 tls=verify\n")
+    mx = f"mx IN A {provider.ADDRESS}\n"
+    zones = dict.fromkeys(("far.example", "proven.example", "liar.example"), "@ IN MX 10 mx\n" + mx)
+    server = authority.server("exchanger", "DNS:mx.proven.example")
+    place.start()
+    with dns_server(f"{tmp_path}/dns", zones), provider.provider(server, "unused") as sink:
+        for name in ("far.example", "proven.example"):
+            place.send(f"ann@{name}")
+        place.log.ends(2)
+        place.send("ann@liar.example")
+        deferral = place.log.wait("delivery", outcome="deferral")
+        sink.mail(2)
+    ended = reports(place.log)
+    assert re.search(r"/Sent_by_TLSv1\.3_\w+,_certificate_not_verified\./$", ended["ann@far.example"].report)
+    assert re.search(r"/Sent_by_TLSv1\.3_\w+,_certificate_verified\./$", ended["ann@proven.example"].report)
+    assert f"Connected_to_{provider.ADDRESS}_but_its_certificate_did_not_match_mx.liar.example:_" in deferral.report
     place.stop()
 
 

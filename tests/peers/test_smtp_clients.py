@@ -188,6 +188,8 @@ def test_postfix_relays_to_us_by_tls(service: Service, authority: Authority) -> 
     with service.listening() as port:
         write("/etc/postfix/main.cf", RELAY.format(port=port, authority=authority.certificate, name=NAME))
         write("/etc/postfix/master.cf", RELAY_MASTER.format(port=ours))
+        for name in ("main.cf", "master.cf"):  # Postfix waits two seconds for a file that may still be being written
+            os.utime(f"/etc/postfix/{name}", (1, 1))
         with started(["/usr/lib/postfix/sbin/master", "-d"], env={"PATH": PATH, "MAIL_CONFIG": "/etc/postfix"}):
             wait_for(lambda: is_answered("127.0.0.1", ours), "postfix")
             run("smtp-source", "-m", "5", "-f", "a@b.example", "-t", f"joe@{NAME}", f"127.0.0.1:{ours}")

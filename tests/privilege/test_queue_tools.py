@@ -1,8 +1,10 @@
 """qmail-queuectl and qmail-queuecheck where every role has an account of its own: who may order, and who does it."""
 
+import grp
 import json
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import pytest
 from qmailpy.wire import asking
 from tests.places import Place, classic
 from tests.queue_check_support import Scene
-from tests.support import wait_for
+from tests.support import read, wait_for, write
 
 pytestmark = pytest.mark.root
 
@@ -109,3 +111,20 @@ def test_a_copied_queue_is_mended_and_keeps_its_owners(place: Place) -> None:
     assert len(place.mail()) == 1
     place.stop()
     assert place.queue_is_empty()
+
+
+def test_what_is_moved_is_handed_over_by_qmails_and_by_nobody_else(place: Place) -> None:
+    number, _ = waiting(place)
+    os.mkdir("/tmp/other")
+    os.chmod("/tmp/other", 0o777)
+    script = "umask 0\ncd /tmp/other\nid > who\nls -l /proc/$$/fd > open\ncat > /dev/null\ncat <&1 > /dev/null\n"
+    queue = write("/tmp/other/queue", f"#!/bin/sh\n{script}", 0o755)
+    assert place.run("qmail-queuectl", "move", "-q", queue, "-a").code == 111
+    done = place.run("qmail-queuectl", "move", "-q", queue, "-a", uid=0)
+    assert (done.code, done.output) == (0, b"#%d  on its way\non its way: 1\n" % number)
+    place.log.wait("end", msg=str(number))
+    role, group = place.uid_of("qmails"), grp.getgrnam("qmail").gr_gid
+    assert read("/tmp/other/who").decode() == f"uid={role}(qmails) gid={group}(qmail) groups={group}(qmail)\n"
+    opened = {line.split()[-3] for line in read("/tmp/other/open").decode().splitlines() if "->" in line}
+    assert opened == {"0", "1", "2", "4", "6", "10", "11"}, "message, envelope, its own words; and two of the shell's"
+    shutil.rmtree("/tmp/other")

@@ -144,11 +144,9 @@ def test_a_stranger_is_told_what_he_may_not_read(place: Place) -> None:
     assert done.code == 111
     assert b"    file: .qmail-x: unreadable\n    unknown: Unable to open .qmail-x: access denied." in done.output
     for uid in (0, place.uid):
-        done = place.run("qmail-explain", "joe-x", uid=uid)
-        assert (done.code, done.output.endswith(b"    to (line 1): ann@far.example\n      remote: far.example\n")) == (
-            0,
-            True,
-        )
+        done = place.run("qmail-explain", "--no-dns", "joe-x", uid=uid)
+        assert done.code == 0
+        assert b"    to (line 1): ann@far.example\n      remote: far.example\n" in done.output
 
 
 # accounts that are not in /etc/passwd

@@ -1,8 +1,8 @@
-"""orders/N: what was ordered about message N and is to outlive a restart: that it be held, removed, or fail.
+"""orders/N: what was ordered about message N and is to outlive a restart: that it be held, removed, moved, or fail.
 
-One record: a letter, h (hold), d (delete) or b (fail), KEY, a space, the reason of b, NUL. KEY is when mess/N was last
-written, in nanoseconds: it never is again, and another message that gets the number has another one. The directory is
-ours alone: C's qmail-send does not look there, and delivers what we hold.
+One record: a letter, h (hold), d (delete), b (fail) or m (move), KEY, a space, the reason of b or the place of m, NUL.
+KEY is when mess/N was last written, in nanoseconds: it never is again, and another message that gets the number has
+another one. The directory is ours alone: C's qmail-send does not look there, and delivers what we hold.
 Errors of every call: Trouble.  Only the holder of the mutex may write.
 """
 
@@ -19,16 +19,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HOLD, DELETE, FAIL = LETTERS = b"h", b"d", b"b"
+HOLD, DELETE, FAIL, MOVE = LETTERS = b"h", b"d", b"b", b"m"
 _FOLDER = b"orders"
 _LIMIT = 4096  # bytes of a record
 _READ = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC
 _NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC
 _MODE = 0o600
+_SECOND = 1_000_000_000  # nanoseconds
 
 
 class Order:
-    """letter: of LETTERS; key: the message's; text: the reason of FAIL."""
+    """letter: of LETTERS; key: the message's; text: the reason of FAIL, the place of MOVE."""
 
     __slots__ = ("key", "letter", "text")
 
@@ -59,9 +60,15 @@ def key_of(paths: Paths, number: int) -> int | None:
         return None
 
 
-def held(paths: Paths) -> set[int]:
-    """Numbers of the messages that are held."""
-    return {number for number, order in listed(paths) if order is not None and order.letter == HOLD}
+def fits(paths: Paths, number: int, order: Order) -> bool:
+    """Whether it is about the message that has this number now.  A copied queue may have lost parts of seconds."""
+    key = key_of(paths, number)
+    return key is not None and (key == order.key or (key % _SECOND == 0 and key == order.key - order.key % _SECOND))
+
+
+def letters(paths: Paths) -> dict[int, bytes]:
+    """What is ordered, by the number of the message."""
+    return {number: order.letter for number, order in listed(paths) if order is not None}
 
 
 def listed(paths: Paths) -> "Iterator[tuple[int, Order | None]]":

@@ -13,7 +13,7 @@ Errors of every call: Trouble.  Only the holder of the mutex may write.
 import posix
 
 from qmailpy.disk import durable
-from qmailpy.disk.queue import listing
+from qmailpy.disk.queue import listing, looking
 from qmailpy.disk.queue.paths import Paths
 from qmailpy.disk.queue.recipients import Recipients, Trouble
 from qmailpy.disk.queue.wishes import TOLD, Info
@@ -51,6 +51,10 @@ class Queue:
         """
         self._require(self._paths.mess(number))
         return self.due(number, 0), self.due(number, 1)
+
+    def written(self, number: int) -> int:
+        """When its mess file was written, in nanoseconds since the epoch; 0 where that cannot be said."""
+        return looking.written(self._paths, number)
 
     def due(self, number: int, channel: int) -> int | None:
         """When this channel is to be tried again; None where it is finished."""

@@ -8,7 +8,7 @@ from qmailpy.install.importing.relay import relay_all, relay_sender
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qmailpy.install.importing.plan import Read
-    from qmailpy.install.importing.postfix_relay import Ways
+    from qmailpy.install.importing.postfix_ways import Ways
 
 _SMTP = (b"smtp", b"relay", b"")  # transports that speak SMTP to what is named; empty: the default one
 _NO_SOURCE = b": its source cannot be read"

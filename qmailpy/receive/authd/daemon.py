@@ -12,6 +12,7 @@ from qmailpy.rules.throttle import NETWORK, Throttle
 from qmailpy.skeletons import checking, renewal
 from qmailpy.system import clock, descriptors, door, identity, launcher, process, signals
 from qmailpy.system.loop import Loop
+from qmailpy.system.outlet import Outlet
 from qmailpy.verdict import TEMP, Die, words
 from qmailpy.wire import authd
 
@@ -22,6 +23,7 @@ _MOST = 512  # conversations
 _AT_ONCE = 64  # let in before those inside are heard again
 _CHORES = 5.0  # seconds between two looks at users/passwords and the version
 _PAUSE = 1.0  # seconds without accepting when there are no more descriptors
+_LAST_LINES = 1.0  # seconds that the log has to take what is left when we end
 _SCRAM_FIRST, _SCRAM_FINAL = b"scram-first", b"scram-final"  # the first asks, and proves nothing
 _RULES = {True: authline.NETWORK, False: authline.LOGIN}
 
@@ -33,6 +35,7 @@ class Daemon:
         """lock: ours for life; listener: from the older version that became us."""
         self._home, self._lock, self._listener = home, lock, listener
         self._loop = Loop()
+        self._outlet = Outlet(NAME, self._loop.after)
         self._throttle = Throttle()
         self._checks = Checks(self._loop, home)
         self._open: set[Conversation] = set()
@@ -66,6 +69,7 @@ class Daemon:
         self._checks.kill_all()
         for conversation in list(self._open):
             conversation.close()
+        self._outlet.finish(_LAST_LINES)
         return 0
 
     def _stop(self) -> None:
@@ -75,9 +79,8 @@ class Daemon:
         except OSError:
             return
 
-    @staticmethod
-    def _warn(text: bytes) -> None:
-        descriptors.say(NAME + b": warning: " + authline.printable(text))
+    def _warn(self, text: bytes) -> None:
+        self._outlet.say(NAME + b": warning: " + authline.printable(text))
 
     # what can be offered
 
@@ -145,7 +148,7 @@ class Daemon:
             self._checks.begin(question, lambda answer: self._tell(conversation, question, answer))
             return
         rule = _RULES[why == NETWORK]
-        descriptors.say(authline.line(NAME, question, question.method, rule))
+        self._outlet.say(authline.line(NAME, question, question.method, rule))
         conversation.answer(authd.Answer(authd.LATER, 0, b"not checked: " + rule))
 
     def _tell(self, conversation: Conversation, question: authd.Question, answer: authd.Answer) -> None:
@@ -164,7 +167,7 @@ class Daemon:
         else:
             self._throttle.succeeded(question.remote, question.login, now)
         if rule is not None or question.method != _SCRAM_FIRST:
-            descriptors.say(authline.line(NAME, question, question.method, rule))
+            self._outlet.say(authline.line(NAME, question, question.method, rule))
         conversation.answer(answer)
 
     # chores

@@ -14,8 +14,28 @@ from qmailpy.wire import envelope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qmailpy.receive.door.relaying import RelayingDoor
+    from typing import Protocol
+
+    from qmailpy.receive.door.admission import Admission
     from qmailpy.system.door import Peer
+    from qmailpy.system.loop import Loop
+
+    class Outer(Protocol):
+        """The door, as a conversation needs it (receive/door/relaying).  largest: bytes of a message."""
+
+        loop: Loop
+        admission: Admission
+        largest: int
+
+        def serial(self) -> int:
+            """A qp for a message that has no process of its own here."""
+
+        def wait_for_child(self, caller: "Caller") -> None:
+            """Its message is whole: it gets a child in its turn."""
+
+        def forget(self, caller: "Caller") -> None:
+            """It has gone; its child goes too."""
+
 
 _IDLE = 72  # exit code
 
@@ -23,7 +43,7 @@ _IDLE = 72  # exit code
 class Caller:
     """One conversation: a message comes in, waits for its child, and is answered."""
 
-    def __init__(self, outer: "RelayingDoor", connection: _socket.socket, peer: "Peer") -> None:
+    def __init__(self, outer: "Outer", connection: _socket.socket, peer: "Peer") -> None:
         """The door has admitted this peer."""
         self._door, self._connection, self.uid, self._pid = outer, connection, peer.uid, peer.pid
         self._reader = wire.FrameReader(direct=True)

@@ -8,9 +8,10 @@ from qmailpy.skeletons.entry import Entry, accept_together
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qmailpy.receive.door.server import Door
+    from collections.abc import Callable
+
     from qmailpy.skeletons.entry import Bytes, Whole
-    from qmailpy.system.pool import Done
+    from qmailpy.system.pool import Done, Job
 
 _LANES = 2  # on their way at once: one fills while the other waits for the disk; half of the threads are for others
 _MOST = 16  # messages of one batch: whoever is in it waits for all of it
@@ -19,9 +20,9 @@ _MOST = 16  # messages of one batch: whoever is in it waits for all of it
 class Committing:
     """What waits for the disk, and how many batches are there."""
 
-    def __init__(self, door: "Door") -> None:
-        """Nothing waits."""
-        self._door = door
+    def __init__(self, submit: "Callable[[Job, Done], None]", soon: "Callable[[Callable[[], None]], None]") -> None:
+        """submit: has a job done by the pool; soon: has something called at the end of this turn."""
+        self._submit, self._soon = submit, soon
         self._waiting: list[tuple[Whole, Done]] = []
         self._running = 0
         self._called = False  # _start() will be called at the end of this turn
@@ -34,7 +35,7 @@ class Committing:
     def _call(self) -> None:
         if self._waiting and self._running < _LANES and not self._called:
             self._called = True
-            self._door.loop.after(0.0, self._start)  # whoever else has come in this turn goes with it
+            self._soon(self._start)  # whoever else has come in this turn goes with it
 
     def _start(self) -> None:
         self._called = False
@@ -55,7 +56,7 @@ class Committing:
                 done(own)
             self._call()
 
-        self._door.submit(work, worked)
+        self._submit(work, worked)
 
     def resume(self) -> None:
         """The loop has become another one."""

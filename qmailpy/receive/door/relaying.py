@@ -20,6 +20,7 @@ from qmailpy.receive.door.server import INHERIT, NAME, SERVICE
 from qmailpy.skeletons import renewal
 from qmailpy.system import clock, descriptors, door, process, signals
 from qmailpy.system.loop import Loop
+from qmailpy.system.outlet import Outlet
 from qmailpy.verdict import EXIT, OK, Die
 from qmailpy.wire import door as wire
 
@@ -54,6 +55,7 @@ class RelayingDoor:
         """lock: ours for life; relay: what a child does; service: descriptor 0 says nothing."""
         self.home, self.admission, self.loop = home, admission, Loop()
         self._lock, self._listener, self._relay, self._service = lock, listener, relay, service
+        self._outlet = Outlet(NAME.encode(), self.loop.after)
         self.callers: set[Caller] = set()
         self._waiting: list[Caller] = []
         self._children: dict[int, Caller] = {}
@@ -126,7 +128,7 @@ class RelayingDoor:
         try:
             wanted = control.integer(self.home, "queuebytes", 0)
         except Die as death:
-            descriptors.say(NAME.encode() + b": warning: " + death.text)
+            self._outlet.say(NAME.encode() + b": warning: " + death.text)
             return
         self.largest = min(wanted, LARGEST) if wanted > 0 else LARGEST
 

@@ -7,25 +7,15 @@ import _socket
 import errno
 import posix
 
-from qmailpy.disk import control
 from qmailpy.disk.home import Home
-from qmailpy.disk.queue.entering import Names
-from qmailpy.disk.queue.room import Room, room_of
 from qmailpy.receive.door.admission import Admission
-from qmailpy.receive.door.committing import Committing
+from qmailpy.receive.door.inside import Inside
 from qmailpy.receive.door.session import Session
 from qmailpy.receive.door.taking import Taking
-from qmailpy.receive.door.telling import Telling
 from qmailpy.skeletons import renewal
-from qmailpy.system import clock, descriptors, door, identity, launcher, process, signals, title
-from qmailpy.system.loop import Loop
-from qmailpy.system.pool import Pool
+from qmailpy.system import clock, descriptors, door, launcher, process, signals, title
 from qmailpy.verdict import TEMP, Die, words
 from qmailpy.wire import door as wire
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from qmailpy.system.pool import Done, Job
 
 NAME = "qmail-queued"
 INHERIT = b"--inherit"  # followed by the numbers of the listening socket and of the lock
@@ -36,29 +26,20 @@ _LOOKS = 12  # chores after which drop/ is looked into anyway
 _AT_ONCE = 64  # callers let in before those inside are heard again
 _PAUSE = 1.0  # seconds without accepting when the system has no more descriptors
 _BOUND = 10.0  # seconds that conversations get when the door closes
-_SERIAL_SPAN, _SERIALS_A_SECOND = 1 << 20, 1 << 10  # serials of a later start are other ones
 
 
 class Door:
-    """State of one door; sessions and taking use its public names."""
+    """The life of one door.  story: what it tells of messages."""
 
     def __init__(
         self, home: Home, lock: int, admission: Admission, listener: _socket.socket | None, *, service: bool
     ) -> None:
         """lock: ours for life; listener: from the older version that became us; service: descriptor 0 says nothing."""
-        self.home, self.admission = home, admission
-        self.loop = Loop()
-        self.sessions: set[Session] = set()
-        self.largest, self.local_time = wire.DEFAULT_BYTES, False
-        self.room = Room(self.home.queue)
-        self._listener = listener
-        self._lock, self._service = lock, service
-        self._begin_counting()
-        self._pool = self._new_pool()
-        self._deferred: list[tuple[Job, Done]] | None = None  # jobs, while there is no pool
-        self._taking = Taking(self)
-        self.committing = Committing(self)
-        self.telling = Telling(self.home)
+        self._home, self._listener, self._lock, self._service = home, listener, lock, service
+        self._inside = Inside(home, admission, NAME.encode(), _THREADS)
+        self.story = self._inside.story
+        self._sessions: set[Session] = set()
+        self._taking = Taking(self._inside)
         self._stopping = False  # nobody is let in any more
         self._bounded = False  # and those inside must be quick
         self._chores = 0
@@ -67,41 +48,23 @@ class Door:
 
     def run(self) -> int:
         """Serve until told to end.  Result: exit code 0.  Errors: Die where the socket cannot be put in place."""
-        self._read_controls()
+        self._inside.read_controls()
         self._hear_signals()  # before anybody can see that we are there
         if self._listener is None:
             try:
-                self._listener = door.listen(self.home.socket)
+                self._listener = door.listen(self._home.socket)
             except OSError as error:
-                raise Die(TEMP, b"unable to listen on " + self.home.socket + b": " + words(error)) from None
+                raise Die(TEMP, b"unable to listen on " + self._home.socket + b": " + words(error)) from None
         self._listen()
         self._taking.look()
         self._do_chores()
         return self._serve()
 
     def _serve(self) -> int:
-        while not (self._stopping and not self.sessions and not self._taking.is_running):
-            self.loop.turn()
-        self._pool.stop()
-        self._pool.finished()
+        while not (self._stopping and not self._sessions and not self._taking.is_running):
+            self._inside.loop.turn()
+        self._inside.end()
         return 0
-
-    def submit(self, job: "Job", done: "Done") -> None:
-        """Have a job done by the pool: done(error or None) comes in the loop's thread."""
-        if self._deferred is None:
-            self._pool.submit(job, done)
-        else:
-            self._deferred.append((job, done))
-
-    def serial(self) -> int:
-        """A qp for a message that has no process of its own here."""
-        self._serial += 1
-        return self._serial
-
-    @staticmethod
-    def log(line: bytes) -> None:
-        """One line on descriptor 2."""
-        descriptors.say(NAME.encode() + b": " + line)
 
     def stop(self) -> None:
         """Let nobody in any more; those inside get a few seconds."""
@@ -109,59 +72,41 @@ class Door:
             return
         self._stopping = self._bounded = True
         if self._listener is not None:
-            self.loop.forget(self._listener.fileno())
+            self._inside.loop.forget(self._listener.fileno())
             try:
-                posix.unlink(self.home.socket)  # first, or callers wait before a socket that nobody serves
+                posix.unlink(self._home.socket)  # first, or callers wait before a socket that nobody serves
             except OSError:
                 pass
             self._listener.close()
             self._listener = None
         self._taking.stop()
-        for session in [session for session in self.sessions if session.is_idle]:
+        for session in [session for session in self._sessions if session.is_idle]:
             session.close()
-        self.loop.after(_BOUND, self._finish_sessions)
+        self._inside.loop.after(_BOUND, self._finish_sessions)
 
     def _finish_sessions(self) -> None:
-        for session in list(self.sessions):
+        for session in list(self._sessions):
             session.finish()
-
-    def _begin_counting(self) -> None:
-        now = clock.now()
-        self.names = Names(identity.my_pid(), now)
-        self._serial = wire.SERIALS + now % _SERIAL_SPAN * _SERIALS_A_SECOND
-
-    def _new_pool(self) -> Pool:
-        pool = Pool(_THREADS)
-        self.loop.on_read(pool.ready, pool.finished)
-        return pool
-
-    def _read_controls(self) -> None:
-        try:
-            self.largest = control.integer(self.home, "queuebytes", wire.DEFAULT_BYTES)
-            self.local_time = control.integer(self.home, "localtime", 0) > 0
-            self.room = room_of(self.home)
-        except Die as death:  # better with the old figure than closed
-            self.log(b"warning: " + death.text)
 
     def _hear_signals(self) -> None:
         signals.ignore(signals.SIGPIPE, signals.SIGXFSZ, signals.SIGCHLD)  # the last: a fork of ours is not waited for
         for number, call in (
             (signals.SIGTERM, self.stop),
             (signals.SIGINT, self.stop),
-            (signals.SIGHUP, self._read_controls),
+            (signals.SIGHUP, self._inside.read_controls),
         ):
-            self.loop.on_signal(number, call)
+            self._inside.loop.on_signal(number, call)
         if not self._service:
-            self.loop.on_read(0, self._hear_starter)
+            self._inside.loop.on_read(0, self._hear_starter)
 
     def _hear_starter(self) -> None:
         if descriptors.is_at_end(0):
-            self.loop.forget(0)
+            self._inside.loop.forget(0)
             self.stop()
 
     def _listen(self) -> None:
         if self._listener is not None:
-            self.loop.on_read(self._listener.fileno(), self._accept)
+            self._inside.loop.on_read(self._listener.fileno(), self._accept)
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
@@ -182,9 +127,9 @@ class Door:
         except OSError:
             connection.close()
             return
-        if self.admission.enter(peer.uid):
-            session = Session(self, connection, peer)
-            self.sessions.add(session)
+        if self._inside.admission.enter(peer.uid):
+            session = Session(self._inside, connection, peer, self._sessions.discard)
+            self._sessions.add(session)
             session.start()
             return
         try:
@@ -196,16 +141,17 @@ class Door:
     def _pause_accepting(self, error: OSError) -> None:
         if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
             raise error
-        self.log(b"warning: unable to accept: " + words(error))
+        self._inside.log(b"warning: unable to accept: " + words(error))
         assert self._listener is not None
-        self.loop.on_read(self._listener.fileno(), None)
-        self.loop.after(_PAUSE, self._listen)
+        self._inside.loop.on_read(self._listener.fileno(), None)
+        self._inside.loop.after(_PAUSE, self._listen)
 
     def _do_chores(self) -> None:
-        self.loop.after(_CHORES, self._do_chores)
+        self._inside.loop.after(_CHORES, self._do_chores)
+        self.story.look()
         process.reap()  # a fork that ended between its exec and our ignoring SIGCHLD
         now = clock.monotonic()
-        for session in list(self.sessions):
+        for session in list(self._sessions):
             session.look_at_clock(now)
         if self._listener is None:
             return
@@ -214,80 +160,67 @@ class Door:
             self._taking.look_if_changed()
         else:
             self._taking.look()
-        if self._may_renew and renewal.is_due(self.home, [NAME.encode()]):
+        if self._may_renew and renewal.is_due(self._home, [NAME.encode()]):
             self._hand_over()
 
     def _hand_over(self) -> None:
         """A new version is installed: become it, with socket and lock; a fork finishes what is under way."""
         assert self._listener is not None
         self._may_renew = False
-        self._deferred = []
         self._taking.stop()
-        self._pool.stop()
-        self._pool.finished()
+        self._inside.pause()
         try:
             process.fork(self._finish_as_fork)
         except OSError as error:
-            self.log(b"warning: unable to fork: " + words(error))
+            self._inside.log(b"warning: unable to fork: " + words(error))
             self._may_renew = True
             self._go_on()
             return
         numbers = (self._listener.fileno(), self._lock)
         for number in numbers:
             posix.set_inheritable(number, True)
-        environment = process.environment() | {b"QMAILHOME": self.home.path}
-        argv = [NAME.encode(), INHERIT, *(b"%d" % number for number in numbers)] + [SERVICE] * self._service
+        environment = process.environment() | {b"QMAILHOME": self._home.path}
+        argv = (
+            [NAME.encode(), INHERIT, *(b"%d" % number for number in numbers)]
+            + [SERVICE] * self._service
+            + self.story.words
+        )
         try:
-            process.execute(self.home.program(NAME), argv, environment)
+            process.execute(self._home.program(NAME), argv, environment)
         except OSError as error:
-            self.log(b"warning: unable to run the new version, going on with the old one: " + words(error))
+            self._inside.log(b"warning: unable to run the new version, going on with the old one: " + words(error))
         for number in numbers:
             posix.set_inheritable(number, False)
         self._lose_sessions()
-        self._deferred = []  # the fork does these
         self._hear_signals()
-        self.loop.catch_signals()
+        self._inside.loop.catch_signals()
         self._go_on()
 
     def _go_on(self) -> None:
-        self.loop.forget(self._pool.ready)
-        self._pool.close()
-        self._pool = self._new_pool()
-        self._submit_deferred()
+        self._inside.go_on()
         self._taking.resume()
         self._taking.look()
 
-    def _submit_deferred(self) -> None:
-        jobs, self._deferred = self._deferred or [], None
-        for job, done in jobs:
-            self._pool.submit(job, done)
-
     def _lose_sessions(self) -> None:
-        for session in self.sessions:
+        for session in self._sessions:
             session.surrender()
-        self.sessions.clear()
-        self.committing.surrender()
-        self.admission.clear()
+        self._sessions.clear()
+        self._inside.surrender()
 
     def _finish_as_fork(self) -> int:
         title.set_title(NAME, "finishing")
-        self.loop.close()
-        self.loop = Loop()
         assert self._listener is not None
         self._listener.close()  # the lock and the name in door/ stay with the process that we come from
         self._listener = None
         posix.close(self._lock)
-        self._begin_counting()
-        self._pool.close()
-        self._pool = self._new_pool()
-        self._submit_deferred()
+        self._inside.go_on_as_fork()
         self._hear_signals()
         self._stopping = True
-        for session in list(self.sessions):
+        for session in list(self._sessions):
             session.resume()
             if session.is_idle:
                 session.close()
-        self.committing.resume()
+        self._inside.committing.resume()
         self._taking.is_running = False
-        self.loop.after(_CHORES, self._do_chores)
+        self._inside.loop.after(_CHORES, self._do_chores)
         return self._serve()

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qmailpy.receive.door.server import Door
+    from qmailpy.receive.door.inside import Inside
     from qmailpy.system.door import Peer
 
 _AT_ONCE = 64  # frames heard before others are: a stranger's 65536 bytes can hold 13,000 of them
@@ -28,26 +28,16 @@ class Session:
     """A conversation, from accept to close."""
 
     __slots__ = (
-        "_busy",
-        "_connection",
-        "_content",
-        "_door",
-        "_entry",
-        "_held",
-        "_last",
-        "_message",
-        "_out",
-        "_peer",
-        "_qp",
-        "_reader",
-        "_since",
-        "_touched",
-        "_waiting",
+        *("_busy", "_connection", "_content", "_entry", "_held", "_inside", "_is_inside", "_last", "_left", "_message"),
+        *("_out", "_peer", "_qp", "_reader", "_since", "_touched", "_waiting"),
     )
 
-    def __init__(self, door: "Door", connection: _socket.socket, peer: "Peer") -> None:
-        """The door has admitted this peer."""
-        self._door, self._peer = door, peer
+    def __init__(
+        self, inside: "Inside", connection: _socket.socket, peer: "Peer", left: "Callable[[Session], None]"
+    ) -> None:
+        """This peer has been admitted.  left: called when it has gone."""
+        self._inside, self._peer, self._left = inside, peer, left
+        self._is_inside = True
         self._connection: _socket.socket | None = connection
         self._reader = wire.FrameReader()
         self._out = b""  # of an answer
@@ -99,8 +89,8 @@ class Session:
             return
         number = self._connection.fileno()
         listening = not (self._busy or self._out or self._waiting)
-        self._door.loop.on_read(number, self.on_readable if listening else None)
-        self._door.loop.on_write(number, self.on_writable if self._out else None)
+        self._inside.loop.on_read(number, self.on_readable if listening else None)
+        self._inside.loop.on_write(number, self.on_writable if self._out else None)
 
     @property
     def is_idle(self) -> bool:
@@ -128,7 +118,7 @@ class Session:
     def close(self) -> None:
         """Hang up; a message that is not complete leaves nothing."""
         if self._connection is not None:
-            self._door.loop.forget(self._connection.fileno())
+            self._inside.loop.forget(self._connection.fileno())
             self._connection.close()
             self._connection = None
         if not self._busy:
@@ -136,8 +126,9 @@ class Session:
 
     def surrender(self) -> None:
         """Close descriptors, touch nothing else: a fork of this process goes on with all of it."""
+        self._is_inside = False
         if self._connection is not None:
-            self._door.loop.forget(self._connection.fileno())
+            self._inside.loop.forget(self._connection.fileno())
             self._connection.close()
             self._connection = None  # or what it still has to hear would be taken in here too
         if self._entry is not None:
@@ -170,7 +161,7 @@ class Session:
                 left -= 1
                 if left == 0:
                     self._waiting = True
-                    self._door.loop.after(0.0, self.resume)
+                    self._inside.loop.after(0.0, self.resume)
             self._reader.forget()
             self._count()
         except wire.Refusal as refusal:
@@ -181,19 +172,19 @@ class Session:
 
     def _take(self, letter: bytes, content: bytes) -> None:
         if letter in (wire.LIST, wire.FLUSH):
-            self._run(*self._door.telling.job(letter, self._peer.uid, self._say))
+            self._run(*self._inside.telling.job(letter, self._peer.uid, self._say))
             return
         if self._message is None:
-            self._door.room.require()
-            self._message = wire.Incoming(self._door.largest)
+            self._inside.room.require()
+            self._message = wire.Incoming(self._inside.largest)
             self._since = self._touched
         self._content += self._message.take(letter, content)
         self._count()
         if self._message.done:
             self._commit(self._message.records())
-        elif len(self._content) > _SMALL or (self._content and self._door.admission.is_crowded):
+        elif len(self._content) > _SMALL or (self._content and self._inside.admission.is_crowded):
             self._store()
-        elif letter == b"e" and not self._door.admission.may_hold(self._peer.uid):
+        elif letter == b"e" and not self._inside.admission.may_hold(self._peer.uid):
             raise wire.Refusal(wire.BUSY, b"unfinished messages take too much memory")
 
     def _count(self) -> None:
@@ -203,29 +194,30 @@ class Session:
             self._hold(len(self._content) + envelope_size + self._reader.size)
 
     def _store(self) -> None:
-        entry, content = self._in_queue(), self._content
-        self._content = bytearray()
+        entry, content, self._content = self._in_queue(), self._content, bytearray()
         self._run(lambda: entry.store(content), self._stored)
 
     def _commit(self, records: bytearray) -> None:
-        entry, content = self._in_queue(), self._content
-        self._content = bytearray()
+        entry, content, self._content = self._in_queue(), self._content, bytearray()
+        done = self._inside.story.follow(self._peer, entry, content, records, self._committed)
         if entry.begun or len(records) > _SMALL:
-            self._run(lambda: entry.accept(content, records), self._committed)
+            self._run(lambda: entry.accept(content, records), done)
         else:
             self._busy = True
-            self._door.committing.add(entry, content, records, self._committed)
+            self._inside.committing.add(entry, content, records, done)
 
     def _in_queue(self) -> Entry:
         if self._entry is None:
             single = self._reader.speaker == wire.ONE_MESSAGE and self._peer.pid > 0
-            self._qp = self._peer.pid if single else self._door.serial()
-            self._entry = Entry(self._door.home, self._door.names, self._peer.uid, self._qp, self._door.local_time)
+            self._qp = self._peer.pid if single else self._inside.serial()
+            self._entry = Entry(
+                self._inside.home, self._inside.names, self._peer.uid, self._qp, self._inside.local_time
+            )
         return self._entry
 
     def _run(self, job: "Callable[[], None]", done: "Callable[[BaseException | None], None]") -> None:
         self._busy = True
-        self._door.submit(job, done)
+        self._inside.submit(job, done)
 
     def _stored(self, error: BaseException | None) -> None:
         self._busy = False
@@ -239,7 +231,7 @@ class Session:
 
     def _committed(self, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, Die):
-            self._door.log(b"warning: a message could not be taken: " + reason(error)[1])
+            self._inside.log(b"warning: a message could not be taken: " + reason(error)[1])
         code, text = reason(error) if error is not None else (0, b"")
         self._say(wire.Answer(code, self._qp, text))
 
@@ -256,6 +248,7 @@ class Session:
     def _refuse(self, code: int, text: bytes) -> None:
         """Answer before the message is complete; then there is no way to find the next one's beginning."""
         self._last = True
+        self._inside.story.refused(self._peer, code, text)
         self._answer(wire.Answer(code, self._qp, text))
 
     def _answer(self, answer: "wire.Answer | wire.List") -> None:
@@ -281,20 +274,21 @@ class Session:
 
     def _hold(self, size: int) -> None:
         if size != self._held:
-            self._door.admission.hold(self._peer.uid, size - self._held)
+            self._inside.admission.hold(self._peer.uid, size - self._held)
             self._held = size
 
     def _give_up_message(self) -> None:
         if self._entry is not None and self._entry.begun:
-            self._door.submit(self._entry.abandon, lambda _: None)  # does nothing to a message that is accepted
+            self._inside.submit(self._entry.abandon, lambda _: None)  # does nothing to a message that is accepted
         self._forget_message()
 
     def _leave(self) -> None:
-        if self in self._door.sessions:
+        if self._is_inside:
+            self._is_inside = False
             self._give_up_message()
-            self._door.sessions.discard(self)
-            self._door.admission.leave(self._peer.uid)
+            self._left(self)
+            self._inside.admission.leave(self._peer.uid)
 
     def _fail(self, error: Exception) -> None:
-        self._door.log(b"warning: a conversation failed: " + reason(error)[1])
+        self._inside.log(b"warning: a conversation failed: " + reason(error)[1])
         self.close()

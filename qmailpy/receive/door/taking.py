@@ -9,6 +9,7 @@ would be delivered again at every look.
 import posix
 
 from qmailpy.disk import drop
+from qmailpy.rules import messageid
 from qmailpy.skeletons.entry import Entry
 from qmailpy.system import clock, descriptors
 from qmailpy.verdict import Die, words
@@ -17,7 +18,7 @@ from qmailpy.wire import parameters  # noqa: F401 - envelopes want it in the mid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qmailpy.receive.door.server import Door
+    from qmailpy.receive.door.inside import Inside
 
 _SMALL = 256 << 10  # bytes of a message that are kept in memory
 _REST = 10  # times the length of a look that passes before the next
@@ -28,10 +29,10 @@ _REMEMBERED = 1000  # names that cannot be set aside: so many are not tried, and
 class Taking:
     """Looks into drop/ when it is told to."""
 
-    def __init__(self, door: "Door") -> None:
+    def __init__(self, inside: "Inside") -> None:
         """Nothing is looked at yet."""
-        self._door = door
-        self._folder = door.home.at(b"drop")
+        self._inside = inside
+        self._folder = inside.home.at(b"drop")
         self._names: list[bytes] = []
         self._stuck: set[bytes] = set()
         self._entered = b""  # the one that is in the queue and still in drop/
@@ -67,7 +68,7 @@ class Taking:
             self._next()
 
         # in the pool: anybody can put half a million files there, and nobody's message may wait for that
-        self._door.submit(lambda: names.extend(drop.waiting(self._folder, clock.now())), looked)
+        self._inside.submit(lambda: names.extend(drop.waiting(self._folder, clock.now())), looked)
 
     def stop(self) -> None:
         """Begin nothing more; what is being taken in is left for the next door, if it is not in the queue yet."""
@@ -81,20 +82,20 @@ class Taking:
         self.is_running = bool(self._names) and not self._stopping
         if not self.is_running:
             return
-        name, serial = self._names.pop(), self._door.serial()
-        self._door.submit(lambda: self._take(name, serial), lambda error: self._taken(name, error))
+        name, serial = self._names.pop(), self._inside.serial()
+        self._inside.submit(lambda: self._take(name, serial), lambda error: self._taken(name, error))
 
     def _take(self, name: bytes, serial: int) -> None:
         """In a thread of the pool.  Errors: Unfit, Refusal and DoorError are for good; _Later and all others not."""
         found = drop.open_found(self._folder, name)
         try:
-            self._enter(found, Entry(self._door.home, self._door.names, found.uid, serial, self._door.local_time))
+            self._enter(found, Entry(self._inside.home, self._inside.names, found.uid, serial, self._inside.local_time))
         finally:
             posix.close(found.descriptor)
 
     def _enter(self, found: drop.Found, entry: Entry) -> None:
-        reader, message, content = wire.FrameReader(), wire.Incoming(self._door.largest), bytearray()
-        if 0 < self._door.largest < found.size // 2 - wire.ENVELOPE_LIMIT:
+        reader, message, content = wire.FrameReader(), wire.Incoming(self._inside.largest), bytearray()
+        if 0 < self._inside.largest < found.size // 2 - wire.ENVELOPE_LIMIT:
             raise wire.too_large()
         try:
             while piece := posix.read(found.descriptor, descriptors.READ_SIZE):
@@ -110,7 +111,10 @@ class Taking:
                     content.clear()
             if not reader.is_between or not message.done:
                 raise drop.Unfit(b"it ends too early")
-            entry.accept(bytes(content), message.records())
+            beginning, records = bytes(content[: messageid.LIMIT]), bytes(message.records())
+            entry.accept(bytes(content), records)
+            if self._inside.story.on:
+                self._inside.story.accepted(found.uid, 0, entry, records, beginning)
         finally:
             entry.abandon()  # nothing to do where it was accepted
 
@@ -160,9 +164,9 @@ class Taking:
     def _say(self, line: bytes) -> None:
         self._lines += 1
         if self._lines <= _LINES:
-            self._door.log(b"warning: " + line)
+            self._inside.log(b"warning: " + line)
         elif self._lines == _LINES + 1:
-            self._door.log(b"warning: more of this in drop/")
+            self._inside.log(b"warning: more of this in drop/")
 
 
 class _Later(Exception):

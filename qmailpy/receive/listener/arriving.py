@@ -21,7 +21,7 @@ from qmailpy.verdict import of_bug, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qmailpy.receive.listener.worker import Worker
+    from qmailpy.receive.listener.serving import Serving
     from qmailpy.system.listening import Listener
 
 _LAST_WORDS = 5.0  # seconds that a client has to take a refusal
@@ -34,10 +34,10 @@ _MOST_NAMES = 1000  # names of our own ends that are remembered
 class Arriving:
     """The beginnings and ends of one worker's sessions."""
 
-    def __init__(self, worker: "Worker") -> None:
+    def __init__(self, serving: "Serving") -> None:
         """Control files are read here.  Errors: Die."""
-        options, home = worker.options, worker.home
-        self._worker, self._options, self._service = worker, options, worker.service
+        options, home = serving.options, serving.home
+        self._serving, self._options, self._service = serving, options, serving.service
         self._surroundings = Surroundings(options)
         self._rules = Rules(options.rules, may_be_missing=options.allows_without_rules)
         self._limits = crowds.limits(home)
@@ -48,26 +48,26 @@ class Arriving:
 
     def begin(self, listener: "Listener", descriptor: int, ip: bytes, port: int, serial: int) -> None:
         """A connection has been accepted.  Errors: OSError, it is gone."""
-        worker = self._worker
+        serving = self._serving
         connection = listener.of_connection(descriptor)
         try:
             if self._options.banner:
                 connection.send(self._options.banner, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
             environment = self._surroundings.of(listener, connection, ip, port)
-            session = Resident(worker, connection, environment, self._service.patience)
+            session = Resident(serving, connection, environment, self._service.patience)
             session.ip, session.serial = ip, serial
-            worker.epoll.follow(descriptor)
+            serving.epoll.follow(descriptor)
         except OSError:
             connection.close()
             raise
-        worker.loop.dispatch(descriptor, session.happened)
-        worker.sessions.add(session)
-        session.cells = worker.counters.cells(ip)
-        worker.counters.add_of(worker.part, session.cells, 1)
+        serving.loop.dispatch(descriptor, session.happened)
+        serving.sessions.add(session)
+        session.cells = serving.counters.cells(ip)
+        serving.counters.add_of(serving.part, session.cells, 1)
         session.is_counted = True
         if self._options.is_verbose:
-            worker.note(lines.status(worker.counters.total, self._options.limit))
-            worker.note(lines.arrived(worker.who(session), ip))
+            serving.note(lines.status(serving.counters.total, self._options.limit))
+            serving.note(lines.arrived(serving.who(session), ip))
         session.start(self._attend(session, connection))
 
     async def _attend(self, session: Resident, connection: "_socket.socket") -> int:
@@ -83,10 +83,11 @@ class Arriving:
         environment.update(ruling.variables)
         crowded = None
         if not ruling.denied:
-            crowded = self._worker.counters.refusal(self._limits, session.ip, session.cells, environment)
+            counters, most = self._serving.counters, self._options.limit
+            crowded = counters.refusal(self._limits, session.ip, session.cells, environment, most)
         if self._options.is_verbose:
             denied = ruling.denied or crowded is not None
-            self._worker.note(lines.judged(self._worker.who(session), environment, denied=denied))
+            self._serving.note(lines.judged(self._serving.who(session), environment, denied=denied))
         if ruling.denied:
             return DENIED
         if crowded is not None:
@@ -106,14 +107,14 @@ class Arriving:
 
     async def _turn_away(self, session: Resident, reason: bytes) -> None:
         self._complain(reason)
-        self._worker.uncount(session)  # or who is told to go would keep others out
+        self._serving.uncount(session)  # or who is told to go would keep others out
         session.say(self._service.farewell)
         session.until = session.now() + _LAST_WORDS
         await session.finish()
 
     def _complain(self, reason: bytes) -> None:
         if self._options.verbosity:
-            self._worker.note(lines.dropping(reason))
+            self._serving.note(lines.dropping(reason))
 
     # names
 
@@ -128,7 +129,7 @@ class Arriving:
             name = await self._name(session, session.ip, paranoid=options.paranoid)
             _set(environment, b"TCPREMOTEHOST", name)
         if options.asks_owner:
-            _set(environment, b"TCPREMOTEINFO", await owner(self._worker, session, options.patience))
+            _set(environment, b"TCPREMOTEINFO", await owner(self._serving, session, options.patience))
 
     @staticmethod
     async def _name(session: Resident, ip: bytes, *, paranoid: bool) -> bytes:
@@ -144,21 +145,21 @@ class Arriving:
         return bool(environment.get(b"QMAILQUEUE")) or not self._is_door_enough()
 
     def _is_door_enough(self) -> bool:
-        now = self._worker.loop.now
+        now = self._serving.loop.now
         if now - self._looked >= _KNOWN_FOR:
-            home = self._worker.home
+            home = self._serving.home
             self._looked = now
             self._queue_is_ours = not home.direct and self._launchers.is_ours(home.program("qmail-queue"))
         return self._queue_is_ours
 
     def _fork(self, session: Resident, connection: "_socket.socket") -> int:
-        worker = self._worker
+        serving = self._serving
         try:
             pid = process.fork(lambda: self._alone(session, connection.fileno()))
         except OSError as error:
             self._complain(b"unable to fork: " + words(error))
             return process.TEMP_EXIT
-        worker.children[pid] = session
+        serving.children[pid] = session
         session.has_process = True
         return 0
 
@@ -167,32 +168,18 @@ class Arriving:
         process.arrange({0: descriptor, 1: descriptor})
         process.close_above(2)
         title.set_title(self._service.name.decode())
-        self._worker.prepare_child()
+        self._serving.prepare_child()
         signals.as_for_a_new_program()
         signals.ignore(signals.SIGPIPE, signals.SIGXFSZ)
         for name in OURS:
             process.set_variable(name, None)
         process.set_variables(session.environment)
         try:
-            dialog = Alone(self._worker.home, self._service.patience, alone.note_on(2))
+            dialog = Alone(self._serving.home, self._service.patience, alone.note_on(2))
             return alone.hold(self._service.converse(dialog))
         except Exception as error:
             descriptors.say(lines.line(b"warning: a session failed: " + of_bug(error)))
             raise
-
-    # the end
-
-    def hang_up(self, session: Resident, connection: "_socket.socket", code: int | None) -> None:
-        """Close the connection.  code: exit code; None: the session has failed."""
-        descriptor = connection.fileno()
-        self._worker.loop.dispatch(descriptor, None)
-        if session.has_process:  # the socket lives on there: closing it here would not end its registration
-            self._worker.epoll.leave(descriptor)
-            connection.close()
-            self._worker.sessions.discard(session)
-            return
-        connection.close()
-        self._worker.left(session, (process.TEMP_EXIT if code is None else code) << 8)
 
 
 async def _linger(session: Resident, connection: "_socket.socket") -> None:

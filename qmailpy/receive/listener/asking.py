@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qmailpy.receive.listener.resident import Resident
+    from qmailpy.receive.listener.waiting import Waiter
     from qmailpy.system.loop import Loop
 
 MOST = 32  # children at work; each has some 3 MB of its own
@@ -30,7 +30,7 @@ _ANSWERED, _FAILED = b"\0", b"\1"  # first byte of an answer
 class _Asked:
     __slots__ = ("network", "pid", "request", "since", "who")
 
-    def __init__(self, who: "Resident", request: bytes) -> None:
+    def __init__(self, who: "Waiter", request: bytes) -> None:
         self.who, self.request, self.since, self.pid = who, request, clock.monotonic(), 0
         self.network = who.network
 
@@ -48,7 +48,7 @@ class Asking:
         self._of: dict[bytes, int] = {}  # network -> how many of those
         self._watching = False
 
-    async def ask(self, who: "Resident", question: bytes, request: bytes) -> bytes:
+    async def ask(self, who: "Waiter", question: bytes, request: bytes) -> bytes:
         """The answer.  Errors: OSError, as Dialog.ask."""
         asked = _Asked(who, question + b"\0" + request)
         if self._has_place(asked):

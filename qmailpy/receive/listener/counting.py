@@ -83,11 +83,11 @@ class Counters:
         return min(one, two)
 
     def refusal(
-        self, limits: tuple[int, int], ip: bytes, places: "Cells", environment: "Mapping[bytes, bytes]"
+        self, limits: tuple[int, int], ip: bytes, places: "Cells", environment: "Mapping[bytes, bytes]", most: int
     ) -> bytes | None:
-        """As crowds.refusal."""
+        """As crowds.refusal.  most: connections in all."""
         counts = (lambda: self.count(*places[:2]), lambda: self.count(*places[2:]))
-        return crowds.refusal(limits, ip, environment, counts)
+        return crowds.refusal(limits, ip, environment, counts, (self.total, most))
 
 
 def _places(key: bytes) -> tuple[int, int]:

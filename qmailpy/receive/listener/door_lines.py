@@ -12,9 +12,20 @@ from qmailpy.wire import door as wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qmailpy.receive.listener.handing import Handing
-    from qmailpy.receive.listener.resident import Resident
-    from qmailpy.receive.listener.worker import Worker
+    from typing import Protocol
+
+    from qmailpy.receive.listener.waiting import Events, Waiter
+
+    class Stream(Protocol):
+        """A message that comes by and by."""
+
+        @property
+        def network(self) -> bytes:
+            """Of the client."""
+
+        def keep_alive(self) -> None:
+            """Nothing may have come for a while."""
+
 
 STUCK = 600.0  # seconds without any movement of a door that has let us in: its disk hangs, and the client gives up too
 _IDLE = 45.0  # seconds that a line without work is kept; the door would hang up at wire.IDLE
@@ -50,7 +61,7 @@ class Line:
         self._lines, self._socket = lines, socket
         self._heard = b""
         self._readable = self._ended = self._watches_writing = False
-        self._waiter: Resident | None = None
+        self._waiter: Waiter | None = None
         self.is_new = True
         self.deadline, self.slot = 0.0, 0
 
@@ -79,7 +90,7 @@ class Line:
         else:
             self._lines.idle_too_long(self)
 
-    async def send(self, who: "Resident", content: bytes) -> bool:
+    async def send(self, who: "Waiter", content: bytes) -> bool:
         """Whether all of it was sent: False as soon as the door has spoken or hung up.  Errors: Stuck."""
         left: bytes | memoryview = content
         while not self._readable:
@@ -106,7 +117,7 @@ class Line:
             except OSError:
                 return
 
-    async def answer(self, who: "Resident") -> wire.Answer | None:
+    async def answer(self, who: "Waiter") -> wire.Answer | None:
         """What the door says of the message; None: it has hung up without a word.  Errors: Stuck."""
         while True:
             if not self._readable:
@@ -128,7 +139,7 @@ class Line:
                 self._heard = self._heard[decoded[1] :]
                 return decoded[0]
 
-    async def _wait(self, who: "Resident") -> None:
+    async def _wait(self, who: "Waiter") -> None:
         now = self._lines.now
         self.deadline = now + STUCK
         self._lines.wheel.put(self, now)
@@ -146,12 +157,12 @@ class Line:
 class Lines:
     """All lines of one worker.  held: bytes of unfinished messages in its memory."""
 
-    def __init__(self, worker: "Worker", path: bytes) -> None:
+    def __init__(self, events: "Events", path: bytes) -> None:
         """path: the door's socket."""
-        self.wheel, self.epoll = worker.wheel, worker.epoll
-        self._loop, self._path = worker.loop, path
+        self.wheel, self.epoll = events.wheel, events.epoll
+        self._loop, self._path = events.loop, path
         self._idle: list[Line] = []
-        self._streaming: set[Handing] = set()
+        self._streaming: set[Stream] = set()
         self._watching = False
         self.held = 0
 
@@ -160,12 +171,12 @@ class Lines:
         """The monotonic clock, seconds, as it was when this turn began."""
         return self._loop.now
 
-    def may_stream(self, who: "Resident") -> bool:
+    def may_stream(self, who: "Waiter") -> bool:
         """Whether one more message, of this client, may have a line for as long as it takes to come."""
         if len(self._streaming) < _MOST_OF_ONE:
             return True
         network = who.network
-        of_one = sum(handing.network == network for handing in self._streaming)
+        of_one = sum(stream.network == network for stream in self._streaming)
         return len(self._streaming) < _MOST_STREAMS and of_one < _MOST_OF_ONE
 
     def take(self, *, new: bool) -> Line:
@@ -206,24 +217,24 @@ class Lines:
         self._loop.dispatch(number, None)
         self.wheel.take_out(line)
 
-    async def rest(self, who: "Resident", seconds: float) -> None:
+    async def rest(self, who: "Waiter", seconds: float) -> None:
         """Let time pass for this one."""
         self._loop.after(seconds, lambda: who.resume(None))
         await who.pause()
 
-    def streams(self, handing: "Handing", *, now: bool) -> None:
+    def streams(self, stream: "Stream", *, now: bool) -> None:
         """This message is coming by and by, and the door must not think that we sleep; or it is over."""
         if not now:
-            self._streaming.discard(handing)
+            self._streaming.discard(stream)
             return
-        self._streaming.add(handing)
+        self._streaming.add(stream)
         if not self._watching:
             self._watching = True
             self._loop.after(wire.KEEP_ALIVE, self._keep_alive)
 
     def _keep_alive(self) -> None:
-        for handing in self._streaming:
-            handing.keep_alive()
+        for stream in self._streaming:
+            stream.keep_alive()
         self._watching = bool(self._streaming)
         if self._watching:
             self._loop.after(wire.KEEP_ALIVE, self._keep_alive)

@@ -144,7 +144,8 @@ class Executing:
             self._complain(b"unable to talk to the client: " + words(error))
             return process.TEMP_EXIT
         environment.update(ruling.variables)
-        crowded = self._crowds.refusal(ip, environment)
+        room = len(self._children) + 1, options.limit  # as they were at the fork, and this one
+        crowded = self._crowds.refusal(ip, environment, room)
         if options.is_verbose:
             descriptors.say(lines.judged(who, environment, denied=ruling.denied or crowded is not None))
         if crowded is not None:

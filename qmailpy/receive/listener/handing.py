@@ -14,8 +14,16 @@ from qmailpy.wire import envelope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qmailpy.receive.listener.resident import Resident
+    from typing import Protocol
+
+    from qmailpy.receive.listener.waiting import Waiter
     from qmailpy.wire.parameters import Parameters
+
+    class Bringer(Waiter, Protocol):
+        """A session that brings messages.  handing: the one that is coming."""
+
+        handing: "Handing | None"
+
 
 HOLD = 256 << 10  # bytes of a message that are kept in memory
 CROWDED = 32 << 20  # bytes of all of them, from where on only HOLD_CROWDED of each are
@@ -36,7 +44,7 @@ class Handing:
 
     __slots__ = ("_answer", "_good", "_held", "_line", "_lines", "_size", "_who")
 
-    def __init__(self, who: "Resident", lines: Lines) -> None:
+    def __init__(self, who: "Bringer", lines: Lines) -> None:
         """Nothing of it has come."""
         self._who, self._lines = who, lines
         self._held: list[bytes] = []

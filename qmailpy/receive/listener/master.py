@@ -10,19 +10,20 @@ import posix
 from qmailpy.disk.home import Home
 from qmailpy.receive.listener import lines, services
 from qmailpy.receive.listener.counting import MOST_WORKERS, Counters
-from qmailpy.receive.listener.options import Options
+from qmailpy.receive.listener.options import NAME, Options
 from qmailpy.receive.listener.renewing import CHORES
-from qmailpy.receive.listener.worker import MOST_FILES, Worker
-from qmailpy.system import clock, descriptors, identity, limits, process, signals, title
+from qmailpy.receive.listener.worker import Worker
+from qmailpy.system import clock, limits, process, signals
 from qmailpy.system.loop import Loop
-from qmailpy.verdict import EXIT, TEMP, Die, of_bug
+from qmailpy.system.outlet import Outlet
+from qmailpy.verdict import EXIT, TEMP, of_bug
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qmailpy.receive.listener.renewing import Renewing
-    from qmailpy.receive.listener.services import Service
+    from qmailpy.receive.listener.service import Service
     from qmailpy.system.listening import Listener
 
 _REST = 1.0  # seconds before a worker that died at once is replaced
@@ -64,6 +65,7 @@ class Master:
         self._open_files = limits.soft_open_files()
         self._counters = Counters()
         self._loop = Loop()
+        self._outlet = Outlet(NAME, self._loop.after)
         self._workers: dict[int, _Employed] = {}
         self._parts = set(range(MOST_WORKERS))
         self._generation = self._born = 0  # generation that is newest; that was ever begun
@@ -82,7 +84,7 @@ class Master:
         self._loop.on_signal(signals.SIGTERM, self._end)
         self._loop.on_signal(signals.SIGHUP, self.renew)
         if self._options.is_verbose:
-            descriptors.say(lines.status(0, self._options.limit))
+            self._outlet.say(lines.status(0, self._options.limit))
         self._seen = services.look_at_files(self._home)
         self.renew()
         self._loop.after(CHORES, self._do_chores)
@@ -269,7 +271,7 @@ class Master:
 
     def _say(self, text: bytes) -> None:
         if self._options.verbosity:
-            descriptors.say(lines.line(text))
+            self._outlet.say(lines.line(text))
 
     # in a worker
 
@@ -283,16 +285,6 @@ class Master:
         signals.as_for_a_new_program()
         posix.set_inheritable(channel.fileno(), False)
         channel.setblocking(False)
-        try:
-            service = self._make(self._serving > 0)
-            limits.open_files(MOST_FILES)
-            identity.become(*self._account)
-            title.set_title(service.name.decode(), "resident")
-            worker = Worker(self._home, self._options, self._listeners, self._counters, part)
-            return worker.run(service, channel, self._open_files, self._count)
-        except Die as death:
-            descriptors.say(lines.line(b"fatal: " + death.text))
-            return death.code
-        except Exception as error:
-            descriptors.say(lines.line(b"fatal: internal error: " + of_bug(error)))
-            raise
+        worker = Worker(self._home, self._options, self._listeners, self._counters, part)
+        renewing = self._serving > 0
+        return worker.live(lambda: self._make(renewing), self._account, channel, self._open_files, self._count)

@@ -8,17 +8,16 @@ from qmailpy.wire import ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qmailpy.receive.listener.resident import Resident
-    from qmailpy.receive.listener.worker import Worker
+    from qmailpy.receive.listener.waiting import Events, Waiter
 
 
 class _Call:
     """One connection to that host.  deadline, slot: the wheel's."""
 
-    __slots__ = ("_connected", "_query", "_reply", "_socket", "_who", "_worker", "deadline", "slot")
+    __slots__ = ("_connected", "_query", "_reply", "_socket", "_who", "deadline", "slot")
 
-    def __init__(self, worker: "Worker", who: "Resident", socket: _socket.socket, query: bytes) -> None:
-        self._worker, self._who, self._socket, self._query = worker, who, socket, query
+    def __init__(self, who: "Waiter", socket: _socket.socket, query: bytes) -> None:
+        self._who, self._socket, self._query = who, socket, query
         self._connected, self._reply = False, b""
         self.deadline, self.slot = 0.0, 0
 
@@ -45,7 +44,7 @@ class _Call:
         self._who.resume(self._reply)
 
 
-async def owner(worker: "Worker", who: "Resident", patience: float) -> bytes | None:
+async def owner(events: "Events", who: "Waiter", patience: float) -> bytes | None:
     """What it says; None where it says nothing in so many seconds."""
     field = who.environment
     here, there = field[b"TCPLOCALIP"].decode(), field[b"TCPREMOTEIP"].decode()
@@ -55,22 +54,22 @@ async def owner(worker: "Worker", who: "Resident", patience: float) -> bytes | N
         socket = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK)
     except OSError:
         return None
-    call = _Call(worker, who, socket, query)
+    call = _Call(who, socket, query)
     try:
         socket.bind((here, 0))
         if socket.connect_ex((there, ident.PORT)) not in (0, errno.EINPROGRESS):
             return None
-        worker.epoll.follow(socket.fileno())
-        worker.epoll.follow_writing(socket.fileno())
-        worker.loop.dispatch(socket.fileno(), call.happened)
-        now = worker.loop.now
+        events.epoll.follow(socket.fileno())
+        events.epoll.follow_writing(socket.fileno())
+        events.loop.dispatch(socket.fileno(), call.happened)
+        now = events.loop.now
         call.deadline = now + patience
-        worker.wheel.put(call, now)
+        events.wheel.put(call, now)
         reply = await who.pause()
     except OSError:
         return None
     finally:
-        worker.loop.dispatch(socket.fileno(), None)
-        worker.wheel.take_out(call)
+        events.loop.dispatch(socket.fileno(), None)
+        events.wheel.take_out(call)
         socket.close()
     return ident.user(reply) if isinstance(reply, bytes) else None

@@ -6,8 +6,9 @@ what rules set for one connection is in that connection's own environment.
 
 from qmailpy.disk.home import Home
 from qmailpy.receive.listener import lines
-from qmailpy.receive.listener.services import Service
+from qmailpy.receive.listener.service import Service
 from qmailpy.system import descriptors
+from qmailpy.system.loop import is_writable
 from qmailpy.verdict import Die
 
 TYPE_CHECKING = False
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
     from qmailpy.receive.smtp.services import Contexts
     from qmailpy.skeletons.dialog import Dialog
 
+_LOG = 2  # descriptor
 _SMTP_CROWDED = b"421 too many connections from your address or network, try again later (#4.7.0)"
 _CROWDED = b"Ztoo many connections from your address or network, try again later (#4.7.0)"
 
 
 def _note(line: bytes) -> None:
-    descriptors.say(lines.line(b"warning: " + line))
+    """While sessions run, too: where nobody reads the log it is lost."""
+    if is_writable(_LOG):
+        descriptors.say(lines.line(b"warning: " + line))
 
 
 def _certificates(home: Home, *, renewing: bool) -> "Contexts | None":
@@ -50,8 +54,8 @@ def smtp(home: Home, program: list[bytes], environment: dict[bytes, bytes], *, r
     """qmail-smtpd.  Errors: Die for control files or certificates that cannot be used."""
     from qmailpy.receive.policy.policy import Policy
     from qmailpy.receive.smtp.controls import Controls
+    from qmailpy.receive.smtp.conversation import converse
     from qmailpy.receive.smtp.services import IMPLICIT, offered
-    from qmailpy.receive.smtp.session import converse
     from qmailpy.wire.smtp_server import reply
 
     controls = Controls(home, program[2:])

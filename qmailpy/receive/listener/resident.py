@@ -15,10 +15,36 @@ from qmailpy.system.wheel import TICK
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
+    from typing import Protocol
 
+    from qmailpy.receive.listener.asking import Asking
     from qmailpy.receive.listener.counting import Cells
     from qmailpy.receive.listener.handing import Handing
-    from qmailpy.receive.listener.worker import Worker
+    from qmailpy.receive.listener.waiting import Events
+
+    class Host(Events, Protocol):
+        """What a session needs of its worker (serving).  view, buffer: of buffer_size bytes, for what is just heard."""
+
+        asking: Asking
+        buffer: bytearray
+        buffer_size: int
+        view: memoryview
+
+        def handing(self, session: "Resident", /) -> Handing:
+            """A message is coming."""
+
+        def note(self, line: bytes, /) -> None:
+            """A line for the log."""
+
+        def soon(self, session: "Resident", /) -> None:
+            """To be resumed after the others have had their turn."""
+
+        def complain(self, session: "Resident", error: Exception, /) -> None:
+            """It has failed: a bug, or no memory."""
+
+        def over(self, session: "Resident", connection: "_socket.socket", code: int | None, /) -> None:
+            """Its conversation has ended."""
+
 
 _NOTHING, _READING, _WRITING, _OTHER = range(4)  # what is waited for
 _SEND = _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL
@@ -48,11 +74,11 @@ class Resident(Dialog):
     __slots__ = (
         "_connection",
         "_coroutine",
+        "_host",
         "_hung_up",
         "_readable",
         "_waits",
         "_watches_writing",
-        "_worker",
         "cells",
         "deadline",
         "handing",
@@ -64,11 +90,11 @@ class Resident(Dialog):
     )
 
     def __init__(
-        self, worker: "Worker", connection: "_socket.socket", environment: dict[bytes, bytes], patience: float
+        self, host: "Host", connection: "_socket.socket", environment: dict[bytes, bytes], patience: float
     ) -> None:
         """The connection is not registered yet."""
         super().__init__(environment, patience)
-        self._worker, self._connection = worker, connection
+        self._host, self._connection = host, connection
         self._coroutine: Coroutine[None, object, int] | None = None
         self._readable = self._hung_up = self._watches_writing = False
         self._waits = _NOTHING
@@ -96,7 +122,7 @@ class Resident(Dialog):
         except StopIteration as end:
             self._finished(end.value)
         except Exception as error:  # noqa: BLE001 - no session ends another one
-            self._worker.complain(self, error)
+            self._host.complain(self, error)
             self._finished(None)
 
     def fail(self, error: Exception) -> None:
@@ -110,7 +136,7 @@ class Resident(Dialog):
         except StopIteration as end:
             self._finished(end.value)
         except Exception as other:  # noqa: BLE001 - as above
-            self._worker.complain(self, other)
+            self._host.complain(self, other)
             self._finished(None)
 
     def happened(self, events: int) -> None:
@@ -142,12 +168,12 @@ class Resident(Dialog):
 
     def _finished(self, code: int | None) -> None:
         self._coroutine = None
-        self._worker.over(self, self._connection, code)
+        self._host.over(self, self._connection, code)
 
     # the conversation's side
 
     async def _wait(self, what: int) -> None:
-        now = self._worker.loop.now
+        now = self._host.loop.now
         deadline = now + self.patience
         if self.until is not None and self.until < deadline:
             deadline = self.until
@@ -155,31 +181,31 @@ class Resident(Dialog):
             raise Silent
         self.deadline = deadline
         if not self.slot or deadline < self.slot * TICK:  # else the wheel looks at it in time
-            self._worker.wheel.put(self, now)
+            self._host.wheel.put(self, now)
         self._waits = what
         await PAUSE
 
     async def _take(self) -> bytes:
-        worker = self._worker
+        host = self._host
         while True:
             if not self._readable:
                 await self._wait(_READING)
             try:
-                length = self._connection.recv_into(worker.buffer, 0, _socket.MSG_DONTWAIT)
+                length = self._connection.recv_into(host.buffer, 0, _socket.MSG_DONTWAIT)
             except BlockingIOError:
                 self._readable = False
                 continue
             except OSError:
                 raise Gone from None
-            if length == worker.buffer_size:  # there is more, and others want to go on too
-                content = bytes(worker.view)
-                worker.soon(self)
+            if length == host.buffer_size:  # there is more, and others want to go on too
+                content = bytes(host.view)
+                host.soon(self)
                 self._waits = _OTHER
                 await PAUSE
                 return content
             if not self._hung_up:  # what comes later is told of; but an end that was told of is not told again
                 self._readable = False
-            return bytes(worker.view[:length])
+            return bytes(host.view[:length])
 
     async def _give(self, content: bytes) -> None:
         left: bytes | memoryview = content
@@ -195,7 +221,7 @@ class Resident(Dialog):
             left = memoryview(left)[sent:]
             if not self._watches_writing:
                 self._watches_writing = True
-                self._worker.epoll.follow_writing(self._connection.fileno())
+                self._host.epoll.follow_writing(self._connection.fileno())
             await self._wait(_WRITING)
 
     async def hear(self) -> bytes:
@@ -209,16 +235,16 @@ class Resident(Dialog):
 
     async def ask(self, question: bytes, request: bytes) -> bytes:
         """Asked in a child of this worker."""
-        return await self._worker.asking.ask(self, question, request)
+        return await self._host.asking.ask(self, question, request)
 
     def begin(self) -> "Handing":
         """To the door, by a line that this worker keeps."""
-        return self._worker.handing(self)
+        return self._host.handing(self)
 
     def note(self, line: bytes) -> None:
         """With all lines of this turn."""
-        self._worker.note(line)
+        self._host.note(line)
 
     def now(self) -> float:
         """The monotonic clock, seconds, as it was when this turn began."""
-        return self._worker.loop.now
+        return self._host.loop.now

@@ -1,5 +1,5 @@
 """Whom mail is taken from, and for whom: what a session asks before it says yes.
 
 A session makes one Policy(dialog, controls), controls being what controls.read(home) gives, and awaits its methods as
-the commands come; each gives None or a Refusal. Who speaks another protocol than SMTP asks relaying.is_allowed().
+the commands come; each gives None or a Refusal. QMTP asks it too, about senders and recipients.
 """

@@ -5,7 +5,7 @@ would have said nobody knows. Its exit code means nothing but that. $NOSPP switc
 """
 
 from qmailpy.disk import control
-from qmailpy.receive.smtp.refusal import Refusal
+from qmailpy.receive.refusal import Refusal
 from qmailpy.rules import plugins as rules
 from qmailpy.skeletons import hooks
 from qmailpy.wire import plugin

@@ -1,5 +1,7 @@
 """The decisions of one SMTP session, in the order in which its commands come (spec/06-remote-dns-smtp.md 5).
 
+QMTP's sessions ask the same, without HELO and plugins.
+
 What is about the sender, the HELO name or the client's address is decided early and said at RCPT: then the log names
 the recipient, the client hears it for each of them, and who has logged in meanwhile is not asked at all. Order at RCPT:
 badmailfrom, plugins, rcpthosts, badhelo, badrcptto, $RBLSMTPD and control/dnsbl, whether the recipient exists,
@@ -9,7 +11,7 @@ $RCPTCHECK. Who may relay skips the four about strangers: rcpthosts, badhelo, ba
 from qmailpy.receive.policy import plugins, recipients, relaying, strangers
 from qmailpy.receive.policy.controls import Controls
 from qmailpy.receive.policy.plugins import Plugins
-from qmailpy.receive.smtp.refusal import Refusal
+from qmailpy.receive.refusal import Refusal
 from qmailpy.rules import refused
 
 TYPE_CHECKING = False
@@ -35,8 +37,11 @@ class Policy:
         *("_login", "_plugins", "_sender", "replaced"),
     )
 
-    def __init__(self, dialog: "Dialog", controls: Controls) -> None:
-        """controls: of receive/policy/controls; dialog.environment is looked at each time anew: plugins change it."""
+    def __init__(self, dialog: "Dialog", controls: Controls, *, plugged: bool = True) -> None:
+        """controls: of receive/policy/controls; plugged: plugins are asked, whose interface is SMTP's.
+
+        dialog.environment is looked at each time anew: plugins change it.
+        """
         self._dialog, self._controls = dialog, controls
         self._helo = b""
         self._sender: bytes | None = None
@@ -45,7 +50,7 @@ class Policy:
         self._listed: Refusal | bool | None = False  # False: nobody has been asked
         self._accepted = self._asked = 0  # recipients of this transaction
         self.replaced: bytes | None = None
-        wanted = controls.plugins or plugins.OTHER_FILE in dialog.environment
+        wanted = plugged and (controls.plugins or plugins.OTHER_FILE in dialog.environment)
         self._plugins = Plugins(dialog, controls.plugins) if wanted else None
 
     @property

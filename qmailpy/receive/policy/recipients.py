@@ -5,7 +5,7 @@ unknown one is answered with. $RCPTCHECK names a program that is asked besides (
 """
 
 from qmailpy.receive.policy.controls import Controls
-from qmailpy.receive.smtp.refusal import Refusal
+from qmailpy.receive.refusal import Refusal
 from qmailpy.rules.existing import LATER, REFUSED, UNKNOWN
 from qmailpy.skeletons import hooks
 from qmailpy.wire import plugin

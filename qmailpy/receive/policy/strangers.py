@@ -6,7 +6,7 @@ the text is said with 451.
 """
 
 from qmailpy.receive.policy.controls import Controls
-from qmailpy.receive.smtp.refusal import Refusal
+from qmailpy.receive.refusal import Refusal
 from qmailpy.wire import netstring, plugin
 
 TYPE_CHECKING = False

@@ -1,13 +1,13 @@
 """The commands of SMTP, and what the short ones do (spec/06 5).
 
-The others stand beside their kind: transaction (MAIL, RCPT), body (DATA, BDAT), securing (STARTTLS, AUTH), fronting
+The others stand beside their kind: envelope (MAIL, RCPT), message (DATA, BDAT), securing (STARTTLS, AUTH), fronting
 (XCLIENT); what few clients use is loaded when one does.
 """
 
 from qmailpy.receive.logins import CONCEALING, MECHANISMS
-from qmailpy.receive.smtp.body import bdat, data
 from qmailpy.receive.smtp.ending import DONE, End
-from qmailpy.receive.smtp.transaction import mail, rcpt
+from qmailpy.receive.smtp.envelope import mail, rcpt
+from qmailpy.receive.smtp.message import bdat, data
 from qmailpy.wire.smtp_server import reply, reply_lines
 
 TYPE_CHECKING = False
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     Act = Callable[[Session, bytes], Awaitable[None]]
 
 UNIMPLEMENTED = b"502 unimplemented (#5.5.1)"
-_LONGEST_NAME = 255  # bytes of what a client calls itself that are kept
 
 
 async def _helo(session: "Session", argument: bytes) -> None:
@@ -35,12 +34,8 @@ async def _ehlo(session: "Session", argument: bytes) -> None:
 async def _named(session: "Session", name: bytes, *, extended: bool) -> bool:
     session.count()
     await session.reset()
-    name = name[:_LONGEST_NAME]
-    if (refusal := await session.policy.helo(name, extended)) is not None:
-        session.refuse(refusal)
-        return False
-    session.helo, session.extended = name, extended
-    return True
+    known = session.client_helo  # by who stands in between
+    return await session.introduce(name if known is None else known, extended=extended)
 
 
 def _offers(session: "Session") -> list[bytes]:

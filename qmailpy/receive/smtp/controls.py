@@ -27,8 +27,8 @@ class Controls:
 
     greeting: None where neither smtpgreeting nor me is there; databytes, errors, rate: 0 for any; delay: seconds before
     the greeting; senders: login -> what it may use, None where there is no such file; proxies, relays: addresses and
-    networks; policy: of receive/policy; logins: of receive/logins. held: not of a file: bytes of the recipients of all
-    sessions that share this.
+    networks; traces: whether the log says more; policy: of receive/policy; logins: of receive/logins. held: not of a
+    file: bytes of the recipients of all sessions that share this.
     """
 
     __slots__ = (
@@ -53,6 +53,7 @@ class Controls:
         "senders",
         "status",
         "timeout",
+        "traces",
         "utf8",
         "wishes",
     )
@@ -74,6 +75,7 @@ class Controls:
         self.dsn = control.integer(home, "smtpdsn", 1) > 0
         self.utf8 = control.integer(home, "smtputf8", 1) > 0
         self.status = control.integer(home, "smtpstatus", 0) > 0
+        self.traces = control.integer(home, "trace", 0) > 0
         self.wishes = (b"RET", b"ENVID") * self.dsn + (b"SMTPUTF8",) * self.utf8  # words of MAIL that are kept
         self.proxies = control.listing(home, "smtpproxies") or []
         self.relays = control.listing(home, "smtpxclients") or []

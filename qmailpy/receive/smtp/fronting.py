@@ -5,8 +5,8 @@ the one in between (its name, its right to relay) never passes to the client beh
 before the greeting (control/smtpdelay), as no mail server does.
 """
 
+from qmailpy.receive.refusal import Refusal
 from qmailpy.receive.smtp.ending import LOST, End
-from qmailpy.receive.smtp.refusal import Refusal
 from qmailpy.rules.literal import literal
 from qmailpy.rules.networks import has
 from qmailpy.wire import proxy_protocol, xtext
@@ -75,7 +75,10 @@ def may_name_client(session: "Session") -> bool:
 
 
 async def xclient(session: "Session", argument: bytes) -> None:
-    """XCLIENT: everything begins anew, with another client."""
+    """XCLIENT: everything begins anew, with another client.
+
+    What HELO= says stays its name: what the one in between says of itself afterwards, with EHLO, does not count.
+    """
     values = _values(argument)
     if not may_name_client(session):
         session.complain(b"550 XCLIENT is not for you (#5.7.0)")
@@ -89,12 +92,14 @@ async def xclient(session: "Session", argument: bytes) -> None:
         _rename(session.dialog.environment, values)
         await session.reset()
         session.forget()
-        session.helo = values.get(b"HELO")
         if login := values.get(b"LOGIN"):
             session.login = login
             session.policy.authenticated(login, b"XCLIENT")
         if (refusal := await session.policy.connected()) is not None:
             session.refuse(refusal)
+            raise End(LOST)
+        session.client_helo = values.get(b"HELO")
+        if session.client_helo is not None and not await session.introduce(session.client_helo, extended=False):
             raise End(LOST)
         session.dialog.say(reply(b"220 " + session.greeting + b" ESMTP"))
 

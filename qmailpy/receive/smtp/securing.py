@@ -7,8 +7,8 @@ command, and everything said before is forgotten.
 import binascii
 
 from qmailpy.receive.auth import Authentication, Cancelled
+from qmailpy.receive.refusal import Refusal
 from qmailpy.receive.smtp.ending import LOST, End
-from qmailpy.receive.smtp.refusal import Refusal
 from qmailpy.rules.logline import safe
 from qmailpy.skeletons.dialog import TlsFailed
 from qmailpy.wire.smtp_server import LINE

@@ -1,17 +1,12 @@
-"""One SMTP session, from the greeting to the last word (spec/06 5; RFC 5321).
+"""What is known of one SMTP session, and what its commands share: saying, refusing, beginning anew.
 
-What each command does is in commands. The session waits for nothing but the client and what it asks for: thousands of
-them share a process (receive/listener), or one has its own (qmail-smtpd). Every line of the client is bounded, nothing
-that it says is kept but its transaction, and a no is said and logged here.
+Nothing that a client says is kept but its transaction, and a no is said and logged here.
 """
 
-from qmailpy.receive.smtp.commands import COMMANDS, UNIMPLEMENTED
+from qmailpy.receive.refusal import Refusal
 from qmailpy.receive.smtp.ending import LOST, End
-from qmailpy.receive.smtp.refusal import Refusal
 from qmailpy.receive.smtp.services import SUBMISSION
 from qmailpy.receive.smtp.transaction import Transaction
-from qmailpy.skeletons.dialog import Gone, Silent, TlsFailed
-from qmailpy.verdict import EXIT, TEMP
 from qmailpy.wire import smtp_server as wire
 
 TYPE_CHECKING = False
@@ -22,22 +17,22 @@ if TYPE_CHECKING:
     from qmailpy.skeletons.dialog import Dialog
 
 FAREWELL = 10.0  # seconds that a client has to take the last words
+_LONGEST_NAME = 255  # bytes of what a client calls itself that are kept
 _IDLE = 1000  # commands that are answered, and bring nothing on, between two messages
 _PATIENCES = 10  # times the patience that a client has from one message to the next, whatever it says meanwhile
-NO_CONTROLS = b"421 unable to read controls (#4.3.0)"
-NO_MEMORY = b"421 out of memory (#4.3.0)"
-_NO_MEMORY_HERE = b"qmail-smtpd: warning: out of memory: is the limit in the run file (softlimit) too small?"
-_TROUBLE = b"421 something is wrong here: try again later (#4.3.0)"
-_TIMEOUT = b"451 timeout (#4.4.2)"
 
 
 class Session:
-    """One client.  helo: what it calls itself, None before it has; login: once it has one."""
+    """One client.
+
+    helo: what it calls itself, None before it has; client_helo: so says who stands in between (XCLIENT), or None;
+    login: once it has one; idle_until: when it must have brought a message, on the dialog's clock.
+    """
 
     __slots__ = (
         "_errors",
         "_idle",
-        "_idle_until",
+        "client_helo",
         "controls",
         "databytes",
         "dialog",
@@ -45,6 +40,7 @@ class Session:
         "failures",
         "greeting",
         "helo",
+        "idle_until",
         "login",
         "names_client",
         "policy",
@@ -63,11 +59,12 @@ class Session:
         self.transaction = Transaction()
         self.extended = False  # EHLO, not HELO
         self.helo: bytes | None = None
+        self.client_helo: bytes | None = None
         self.login: bytes | None = None
         self.names_client: bool | None = None  # by XCLIENT; None: nobody has looked
         self.failures = 0  # of logins
         self._errors = self._idle = 0
-        self._idle_until = dialog.now() + _PATIENCES * dialog.patience
+        self.idle_until = dialog.now() + _PATIENCES * dialog.patience
 
     # saying
 
@@ -95,7 +92,7 @@ class Session:
     def quiet(self) -> None:
         """A message has come: whatever the client did before is forgotten."""
         self._idle = 0
-        self._idle_until = self.dialog.now() + _PATIENCES * self.dialog.patience
+        self.idle_until = self.dialog.now() + _PATIENCES * self.dialog.patience
 
     def count(self) -> None:
         """One more command that brings nothing on.  Errors: End after too many."""
@@ -121,6 +118,15 @@ class Session:
     def forget(self) -> None:
         """As after the greeting: what was said before counts no more.  There is no transaction."""
         self.helo, self.login, self.extended = None, None, False
+
+    async def introduce(self, name: bytes, *, extended: bool) -> bool:
+        """The client is called this.  Result: whether it may go on by that name; if not, it has been told."""
+        name = name[:_LONGEST_NAME]
+        if (refusal := await self.policy.helo(name, extended)) is not None:
+            self.refuse(refusal)
+            return False
+        self.helo, self.extended = name, extended
+        return True
 
     def localized(self, address: bytes) -> bytes:
         """The address, localiphost in the place of an IP address of this machine."""
@@ -153,109 +159,3 @@ class Session:
         self.abandon()
         self.dialog.until = self.dialog.now() + FAREWELL
         await self.dialog.finish()
-
-    # the course of a session
-
-    async def run(self) -> int:
-        """Exit code: 0 after QUIT.  Errors: End; those of the dialog."""
-        dialog = self.dialog
-        await self._arrive()
-        if (refusal := await self.policy.connected()) is not None:
-            self.refuse(refusal)
-            raise End(LOST)
-        dialog.say(wire.reply(b"220 " + self.greeting + b" ESMTP"))
-        first = await self._receive()
-        if wire.is_foreign_start(first):
-            self._turn_away()
-        dialog.unread(first)
-        while True:
-            dialog.until = min(dialog.now() + dialog.patience, self._idle_until)  # for the command as a whole
-            line = await dialog.line(wire.LINE)
-            if line is None:
-                return LOST
-            if len(line) > wire.LINE:
-                self.complain(b"500 line too long (#5.5.2)")
-            elif b"\0" in line:
-                self.complain(b"500 a command must not hold NUL (#5.5.2)")
-            else:
-                verb, argument = wire.split(line)
-                act = COMMANDS.get(verb)
-                if act is None:
-                    self._wonder(verb)
-                else:
-                    await act(self, argument)
-
-    async def _receive(self) -> bytes:
-        self.dialog.until = self.dialog.now() + self.dialog.patience
-        came = await self.dialog.receive()
-        if not came:
-            raise End(LOST)
-        return came
-
-    async def _arrive(self) -> None:
-        """Before the greeting."""
-        controls, services = self.controls, self.services
-        if controls.proxies:
-            from qmailpy.receive.smtp.fronting import unwrap
-
-            await unwrap(self)
-        if services.implicit and services.tls is not None:
-            from qmailpy.receive.smtp.securing import secure
-
-            await secure(self, services.tls)
-        elif controls.delay:
-            from qmailpy.receive.smtp.fronting import listen_first
-
-            await listen_first(self)
-        if controls.greeting is None:
-            self.dialog.say(wire.reply(NO_CONTROLS))
-            raise End(LOST)
-
-    def _wonder(self, verb: bytes) -> None:
-        if wire.is_foreign(verb):
-            self._turn_away()
-        self.complain(UNIMPLEMENTED)
-
-    def _turn_away(self) -> None:
-        """A client of another protocol: what it says next may have been written by somebody else."""
-        self.refuse(Refusal(b"502 this is SMTP: good bye (#5.5.1)", b"protocol", closes=True))
-
-
-async def converse(dialog: "Dialog", controls: "Controls", policy: "Policy", services: "Services") -> int:
-    """Hold a session from its first byte to its last.  Result: the exit code: 0 after QUIT, 1 for any other end.
-
-    Errors: whatever a bug raises, after the client has been told to come again.
-    """
-    session = Session(dialog, controls, policy, services)
-    try:
-        return await _hold(session)
-    finally:
-        session.begin_anew()
-
-
-async def _hold(session: Session) -> int:
-    dialog = session.dialog
-    code = LOST
-    try:
-        code = await session.run()
-    except End as end:
-        code = end.code
-    except Silent:
-        dialog.say(wire.reply(_TIMEOUT))
-    except Gone:
-        pass
-    except TlsFailed as failure:
-        session.policy.log(Refusal(failure.text, b"tls"))
-    except MemoryError:
-        code = EXIT[TEMP]
-        dialog.say(wire.reply(NO_MEMORY))
-        dialog.note(_NO_MEMORY_HERE)
-    except Exception:
-        dialog.say(wire.reply(_TROUBLE))
-        await session.leave()
-        raise
-    except BaseException:  # whoever serves it goes on without it: nothing can be awaited any more
-        session.abandon()
-        raise
-    await session.leave()
-    return code

@@ -4,7 +4,7 @@ Only who has logged in sends (session.unauthenticated). From, Date and Message-I
 the end of the header, while the message goes by. control/submissionsenders says what logins may use as sender.
 """
 
-from qmailpy.receive.smtp.refusal import Refusal
+from qmailpy.receive.refusal import Refusal
 from qmailpy.rules.completion import Completer
 from qmailpy.rules.date import date822
 from qmailpy.rules.quote import flat, quote2

@@ -8,7 +8,7 @@ import pytest
 from qmailpy.disk.home import Home
 from qmailpy.receive.auth import Authentication, Cancelled
 from qmailpy.receive.logins import CONCEALING, MECHANISMS, Logins
-from qmailpy.receive.smtp.refusal import Refusal
+from qmailpy.receive.refusal import Refusal
 from qmailpy.rules import passwords
 from qmailpy.skeletons import questions
 from qmailpy.skeletons.dialog import Dialog, Silent

@@ -150,6 +150,9 @@ def test_the_control_files_of_the_limits(tmp_path: Path) -> None:
     assert crowds.limits(home) == (3, 0)
 
 
+ROOM = (0, 1000)
+
+
 def test_limits_of_an_address_and_a_network() -> None:
     inside = crowds.Crowds(2, 3)
     for ip, wanted in (
@@ -158,16 +161,57 @@ def test_limits_of_an_address_and_a_network() -> None:
         (b"192.0.2.1", b"192.0.2.1 has 2 connections already"),
     ):
         inside.enter(ip)
-        assert inside.refusal(ip, {}) == wanted
+        assert inside.refusal(ip, {}, ROOM) == wanted
     inside.leave(b"192.0.2.1")
     inside.enter(b"192.0.2.2")
-    assert inside.refusal(b"192.0.2.2", {}) is None
+    assert inside.refusal(b"192.0.2.2", {}, ROOM) is None
     inside.enter(b"192.0.2.3")
-    assert inside.refusal(b"192.0.2.3", {}) == b"the network of 192.0.2.3 has 3 connections already"
-    assert inside.refusal(b"192.0.2.3", {b"MAXCONNC": b"4"}) is None
-    assert inside.refusal(b"192.0.2.3", {b"MAXCONNC": b"0"}) is None
-    assert inside.refusal(b"192.0.2.3", {b"MAXCONNC": b"x"}) is not None
-    assert inside.refusal(b"192.0.2.1", {b"MAXCONNIP": b"1", b"MAXCONNC": b"0"}) is not None
+    assert inside.refusal(b"192.0.2.3", {}, ROOM) == b"the network of 192.0.2.3 has 3 connections already"
+    assert inside.refusal(b"192.0.2.3", {b"MAXCONNC": b"4"}, ROOM) is None
+    assert inside.refusal(b"192.0.2.3", {b"MAXCONNC": b"0"}, ROOM) is None
+    assert inside.refusal(b"192.0.2.3", {b"MAXCONNC": b"x"}, ROOM) is not None
+    assert inside.refusal(b"192.0.2.1", {b"MAXCONNIP": b"1", b"MAXCONNC": b"0"}, ROOM) is not None
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("networks", [1, 2, 3, 5, 9, 16])
+def test_a_few_networks_never_take_everything(networks: int, at_once: bool) -> None:
+    """at_once: they come in turn; else one after the other takes all it can."""
+    places, taken = 1000, 0
+    inside = crowds.Crowds(0, 100_000)
+    waiting = [b"10.0.%d.1" % number for number in range(networks)]
+    while waiting:
+        ip = waiting.pop(0)
+        inside.enter(ip)
+        if inside.refusal(ip, {}, (taken + 1, places)) is not None:
+            inside.leave(ip)
+            continue
+        taken += 1
+        waiting.insert(len(waiting) if at_once else 0, ip)
+    assert taken >= places * 3 // 4
+    assert places - taken >= 250 * 0.8 ** (networks - 1) - networks
+    assert places - taken > 3
+    for _ in range(2):
+        inside.enter(b"192.0.2.7")
+        taken += 1
+        assert inside.refusal(b"192.0.2.7", {}, (taken, places)) is None
+
+
+def test_the_reserve_is_not_kept_where_rules_say_how_many_or_places_are_few() -> None:
+    inside = crowds.Crowds(0, 200)
+    for _ in range(31):
+        inside.enter(b"192.0.2.1")
+    assert inside.refusal(b"192.0.2.1", {}, (31, 40)) == (
+        b"the network of 192.0.2.1 has 30 connections, and few places are left"
+    )
+    assert inside.refusal(b"192.0.2.1", {b"MAXCONNC": b"200"}, (31, 40)) is None
+    assert inside.refusal(b"192.0.2.1", {b"MAXCONNC": b"0"}, (31, 40)) is None
+    assert inside.refusal(b"192.0.2.1", {}, (30, 40)) is None
+    assert inside.refusal(b"192.0.3.1", {}, (40, 40)) is None
+    assert crowds.Crowds(0, 0).refusal(b"192.0.2.1", {}, (40, 40)) is None
+    for _ in range(2):
+        inside.enter(b"192.0.3.1")
+    assert inside.refusal(b"192.0.3.1", {}, (19, 19)) is None
 
 
 def test_counters_add_up_over_all_workers_and_forget_the_dead() -> None:
@@ -186,7 +230,7 @@ def test_counters_add_up_over_all_workers_and_forget_the_dead() -> None:
     counters.add(1, -1)
     counters.add_of(1, cells, -1)
     assert (counters.total, of_address(counters, b"192.0.2.7")) == (2, 2)
-    assert counters.refusal((1, 0), b"192.0.2.7", cells, {}) is not None
+    assert counters.refusal((1, 0), b"192.0.2.7", cells, {}, 100) is not None
     counters.open(MOST_WORKERS - 1)
     counters.add(MOST_WORKERS - 1, 1)
     assert counters.total == 3

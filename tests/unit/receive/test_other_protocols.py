@@ -88,7 +88,7 @@ class Controls(qmtp.Controls):
     """No files."""
 
     def __init__(self) -> None:
-        self.databytes, self.policy = 0, policy.Controls()
+        self.databytes, self.policy, self.traces = 0, policy.Controls(), False
 
 
 def converse(protocol: str, dialog: Scripted) -> int:

@@ -113,3 +113,15 @@ def test_who_comes_too_late_is_hung_up_on(place: Place, network: Network) -> Non
     network.connect = together  # type: ignore[method-assign]
     assert network.first_of(place, [V6, V4]) == V6.ip
     assert len(closed) == 1
+
+
+def test_silent_exchangers_do_not_hold_a_delivery_for_ever(
+    place: Place, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "ALTOGETHER", 2.5)
+    many = [Address(at, b"192.0.2.%d" % at, b"m%d" % at) for at in range(50)]
+    network.silent = {address.ip for address in many}
+    assert network.first_of(place, many, patience=0.05) is None
+    assert network.tried == [address.ip for address in many[: len(network.tried)]]
+    assert 1 <= len(network.tried) <= 3
+    assert network.timed_out == network.tried  # so the next delivery begins with others

@@ -293,6 +293,31 @@ def test_the_same_by_ipv6(place: Place) -> None:
     assert tried(place, records, frozenset([b"2001:db8::1"])) == (LOOP, [])
 
 
+@pytest.mark.parametrize(
+    ("family", "report", "addresses"),
+    [
+        ("0", NO_CONNECTION, [b"2001:db8::1", b"192.0.2.1", b"2001:db8::2"]),
+        ("4", NO_CONNECTION, [b"192.0.2.1"]),
+        ("6", NO_CONNECTION, [b"2001:db8::1", b"2001:db8::2"]),
+        ("5", NO_CONNECTION, [b"2001:db8::1", b"192.0.2.1", b"2001:db8::2"]),  # there is no such family
+    ],
+)
+def test_only_addresses_of_the_family_that_was_named_are_called(
+    place: Place, family: str, report: bytes, addresses: list[bytes]
+) -> None:
+    place.control("outgoingfamily", family)
+    records = Records([(10, b"a"), (20, b"b")], aaaa_a=[b"2001:db8::1"], a_a=[b"192.0.2.1"], aaaa_b=[b"2001:db8::2"])
+    assert tried(place, records) == (report, addresses)
+
+
+def test_mail_for_a_host_of_the_other_family_waits(place: Place) -> None:
+    place.control("outgoingfamily", "4")
+    sentence = b"ZSorry, that host has no IPv4 address, and control/outgoingfamily allows no other. (#4.4.1)\n\0"
+    assert tried(place, Records([(10, b"a")], aaaa_a=[b"2001:db8::1"])) == (sentence, [])
+    ours = Records([(10, b"us"), (20, b"b")], aaaa_us=[b"2001:db8::1"], a_b=[b"192.0.2.3"])
+    assert tried(place, ours, frozenset([b"2001:db8::1"])) == (LOOP, [])  # it is ourselves, by whatever family
+
+
 def test_an_exchanger_that_is_loopback_is_ourselves(place: Place) -> None:
     assert tried(place, Records([(10, b"a")], a_a=[b"127.0.0.53"])) == (LOOP, [])
 

@@ -130,7 +130,7 @@ def test_what_the_server_offers_is_used_and_all_is_said_at_once(place: Place) ->
         place.route_to(peer)
         report = place.deliver(b"1@there.example", "\u00e4@there.example".encode())
     assert report == b"h127.0.0.1 does not like recipient.\nRemote host said: 550 no\n\0" + TAKEN
-    assert b"MAIL FROM:<from@here.example> SIZE=25 BODY=8BITMIME SMTPUTF8\r\n" in peer.heard[0]
+    assert b"MAIL FROM:<from@here.example> SIZE=27 BODY=8BITMIME SMTPUTF8\r\n" in peer.heard[0]
 
 
 @pytest.mark.parametrize("offers", [OFFERS, GOOD["EHLO"]])

@@ -167,17 +167,17 @@ def test_another_helohost_or_route_means_another_connection(place: Place) -> Non
 def test_an_idle_connection_is_closed_politely(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "AWHILE", 0.01)
 
-    lost = net.Stream.connection_lost
+    close = net.Stream.close
 
     async def run(equipment: Equipment) -> None:
         equipment.pool = Pool()
         closed = asyncio.Event()
 
-        def tell(stream: net.Stream, error: Exception | None) -> None:
-            lost(stream, error)
+        def tell(stream: net.Stream, last: bytes = b"") -> None:
+            close(stream, last)
             closed.set()
 
-        monkeypatch.setattr(net.Stream, "connection_lost", tell)
+        monkeypatch.setattr(net.Stream, "close", tell)
         descriptor = os.open(place.message, os.O_RDONLY)
         try:
             await deliver(place.home, b"h.example", b"s@h.example", [b"r@h.example"], descriptor, equipment)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from qmailpy.remote import worker
+from qmailpy.rules import trace
 from qmailpy.rules.report import reduce
 from tests.remote_support import GOOD, ON_THE_WIRE, Line, Peer, Place, replies
 from tests.support import PATIENCE, free_port
@@ -135,7 +136,7 @@ def test_it_says_that_it_is_there_while_conversations_go_on(rspawn: Rspawn) -> N
 def test_a_bug_in_one_delivery_is_a_crash_of_that_delivery_only(
     rspawn: Rspawn, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async def fail(*_: object) -> bytes:
+    async def fail(*_: object, **_named: object) -> bytes:
         raise RuntimeError
 
     with monkeypatch.context() as patch:
@@ -167,7 +168,7 @@ def test_when_the_other_end_closes_nothing_is_finished(tmp_path: object) -> None
 
 
 def test_a_report_fits_a_packet(rspawn: Rspawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def talk(*_: object) -> bytes:
+    async def talk(*_: object, **_named: object) -> bytes:
         return b"Z" + b"x" * 100_000 + b"\0"
 
     monkeypatch.setattr(worker, "deliver", talk)
@@ -177,10 +178,60 @@ def test_a_report_fits_a_packet(rspawn: Rspawn, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_answers_that_nobody_reads_yet_wait_their_turn(rspawn: Rspawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def talk(*_: object) -> bytes:
+    async def talk(*_: object, **_named: object) -> bytes:
         return b"Z" + b"x" * 50_000 + b"\0"
 
     monkeypatch.setattr(worker, "deliver", talk)
     for number in range(50):
         rspawn.ask(number)
     assert sorted(rspawn.hear()[0] for _ in range(50)) == list(range(50))
+
+
+def test_half_a_request_is_no_address(rspawn: Rspawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "REQUEST_SIZE", 48)  # the recipient would end behind its @
+    rspawn.ask(9)
+    assert rspawn.hear() == (9, b"ZSystem resources temporarily unavailable. (#4.3.0)\n\0")
+
+
+def test_wishes_come_behind_the_word_about_the_story(rspawn: Rspawn) -> None:
+    def script(line: Line) -> None:
+        line.say(GOOD["greeting"])
+        line.hear()
+        line.say(b"250-peer\r\n250 DSN\r\n")
+        line.hear()
+        line.say(b"550 no\r\n")
+        line.hear_all()
+
+    with Peer(script) as peer:
+        rspawn.place.route_to(peer)
+        for number, end in enumerate((b"\0-\0RET=HDRS", b"\0\0RET=HDRS", b"\0-\0RET=SOMETHING")):
+            rspawn.ask(number, end=end)
+            assert rspawn.hear()[0] == number
+    said = [b"RET=HDRS" in heard for heard in peer.heard]
+    assert said == [True, True, False]
+
+
+@pytest.mark.parametrize(("end", "shown"), [(b"\0", True), (b"\0-\0SMTPUTF8", False)])
+def test_a_dialogue_is_shown_where_it_is_wanted_and_can_be_heard(rspawn: Rspawn, end: bytes, shown: bool) -> None:
+    rspawn.place.control("transcript", ".example")
+    told = []
+    with Peer(replies()) as peer:
+        rspawn.place.route_to(peer)
+        rspawn.ask(7, end=end)
+        number, answer = rspawn.hear()
+        while answer[:1] == b"T":
+            told.append(trace.decode(answer[1:]))
+            number, answer = rspawn.hear()
+    assert (number, answer) == (7, TAKEN)
+    lines = [
+        (what, each[what])
+        for each in told
+        if each and each["event"] == b"dialogue"
+        for what in ("said", "heard")
+        if what in each
+    ]
+    expected = [("heard", b"220 peer"), ("said", b"EHLO client.example.org"), ("heard", b"250 peer")]
+    assert lines[:3] == (expected if shown else [])
+    assert (("said", b"(%d bytes of message)" % len(ON_THE_WIRE)) in lines) is shown
+    assert all(b"hello" not in line for _, line in lines)
+    assert not lines or lines[-1] == ("heard", b"250 taken")

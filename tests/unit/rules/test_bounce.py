@@ -93,9 +93,13 @@ def test_a_strange_bouncefrom_is_quoted() -> None:
     assert b'From: "Mail Daemon"@h\n' in Bounce(b"a@b", Sender(b"Mail Daemon", b"h", b"p@h"), 0).before
 
 
-def test_a_sender_cannot_add_a_header_field() -> None:
-    bounce = Bounce(b"a\nBcc: x@y", US, 0)
-    assert b"\nBcc:" not in bounce.before + bounce.between
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_a_sender_cannot_add_a_header_field(end: bytes) -> None:
+    for sender in (b"a" + end + b"Bcc: x@y", b"a@y" + end + b"Bcc: x"):
+        bounce = Bounce(sender, US, 0)
+        assert bounce.recipient == sender
+        text = (bounce.before + bounce.between).replace(b"\r", b"\n")
+        assert b"\nBcc:" not in text
 
 
 def test_only_the_special_sender_makes_a_triple_bounce() -> None:

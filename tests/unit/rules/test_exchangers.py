@@ -2,7 +2,9 @@
 
 from collections import Counter
 
-from qmailpy.rules.exchangers import LIMIT, NULL, Address, Exchanger, in_order, is_null, usable
+from qmailpy.rules import exchangers
+from qmailpy.rules import exchangers as rule
+from qmailpy.rules.exchangers import LIMIT, NULL, Address, Exchanger, in_order, is_null, nearest_own, usable
 
 
 def names(exchangers: list[Exchanger]) -> list[bytes]:
@@ -64,3 +66,28 @@ def test_all_hosts_if_we_are_none_of_them() -> None:
 def test_an_address_is_tried_once() -> None:
     twice = [Address(10, b"192.0.2.1"), Address(20, b"192.0.2.1"), Address(20, b"192.0.2.2")]
     assert ips(usable(twice, lambda _: False)) == [b"192.0.2.1", b"192.0.2.2"]
+
+
+def test_no_more_than_so_many_addresses_are_tried_and_the_best_ones_of_them() -> None:
+    many = [Address(at, b"192.0.2.%d" % at) for at in range(250)]
+    assert ips(usable(many, lambda _: False)) == ips(many[: exchangers.ADDRESSES])
+
+
+def test_of_thousands_of_addresses_the_best_are_tried() -> None:
+    many = [Address(at, b"10.0.%d.%d" % (at // 250, at % 250), b"m%d" % at) for at in range(3000)]
+    assert ips(usable(many, lambda _: False)) == ips(many[: rule.ADDRESSES])
+
+
+def test_one_exchanger_does_not_take_the_place_of_the_others_nor_one_family_that_of_the_other() -> None:
+    six = [Address(10, b"2001:db8::%x" % at, b"a") for at in range(1000)]
+    four = [Address(10, b"10.0.0.%d" % at, b"a") for at in range(250)]
+    other = [Address(20, b"192.0.2.1", b"b")]
+    most = rule.MOST_OF_ONE
+    assert ips(usable([*six, *four, *other], lambda _: False)) == ips([*six[:most], *four[:most], *other])
+
+
+def test_we_are_found_among_those_that_would_not_be_tried() -> None:
+    many = [Address(10, b"10.0.0.%d" % at, b"a") for at in range(100)]
+    assert usable(many, lambda ip: ip == b"10.0.0.99") == []
+    assert nearest_own(many, lambda ip: ip == b"10.0.0.99") == 10
+    assert nearest_own(many, lambda _: False) > 65535

@@ -3,7 +3,7 @@
 import email.policy
 from collections.abc import Iterable
 from email import message_from_bytes
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 
 import pytest
 from hypothesis import given
@@ -174,3 +174,55 @@ def test_a_delay_says_until_when() -> None:
     [_, about_x] = status.iter_parts()
     assert (about_x["Action"], about_x["Status"]) == ("delayed", "4.4.1")
     assert about_x["Will-Retry-Until"] == "21 Nov 2026 22:26:40 -0000"
+
+
+def parts_of(message: Message) -> list[Message]:
+    parts = message.get_payload()
+    assert isinstance(parts, list)
+    return [part for part in parts if isinstance(part, Message)]
+
+
+_ANY = st.binary(max_size=80).filter(lambda text: b"\0" not in text)
+_HOSTILE = st.sampled_from(
+    [
+        b"a\r\nBcc: x@y",
+        b"\r\rContent-Type: text/html\r\r<b>",
+        b'"@x\n\n--=_20261121021000.77.qmail.1\n',
+        b"\xff\xfe@\xc3",
+        "grüß@bücher.example".encode(),
+        b"--=_20261121021000.77.qmail.1--",
+        b"x" * 5000,
+    ]
+)
+_FIELDS = {"Date", "From", "To", "Subject", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"}
+_KINDS = ["text/plain", "message/delivery-status", "message/rfc822"]
+
+
+@given(_ANY | _HOSTILE, st.lists(st.tuples(_ANY | _HOSTILE, _ANY | _HOSTILE, _ANY | _HOSTILE), max_size=3), _HOSTILE)
+def test_nothing_that_anybody_said_is_a_part_or_a_field(
+    sender: bytes, failed: list[tuple[bytes, bytes, bytes]], original: bytes
+) -> None:
+    listed = [Outcome(address, FAILED, report, b"rfc822;" + orcpt) for address, report, orcpt in failed]
+    text = made(listed, original, sender=sender)
+    message = message_from_bytes(text)
+    assert {name.title() for name in message.keys()} - {"Content-Transfer-Encoding"} == {  # noqa: SIM118
+        name.title() for name in _FIELDS
+    }
+    parts = parts_of(message)
+    assert [part.get_content_type() for part in parts] == _KINDS
+    [_, *each] = parts_of(parts[1])
+    assert len(each) == len(listed)
+    for group in each:
+        assert set(group.keys()) <= {"Original-Recipient", "Final-Recipient", "Action", "Status", "Diagnostic-Code"}
+        assert (group["Action"], group["Status"][:1]) == ("failed", "5")
+    head = text[: text.index(original)] if original in text else text
+    assert all(len(line) <= 998 for line in head.split(b"\n") if not line.startswith((b"To:", b"Return-Path:")))
+
+
+@given(st.binary(max_size=300).filter(lambda text: b"\0" not in text))
+def test_encoded_words_keep_to_the_length_of_a_line(report: bytes) -> None:
+    text = made([Outcome(b"x@y.example", FAILED, report)])
+    [boundary] = [line[11:-1] for line in text.split(b"\n") if line.startswith(b"\tboundary=")]
+    head, _, words = text.split(b"\n--" + boundary)[1].partition(b"\n\n")
+    if b"quoted-printable" in head:
+        assert max(map(len, words.split(b"\n"))) <= 76

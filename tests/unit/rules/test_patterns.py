@@ -63,10 +63,18 @@ def test_stars_cost_one_pass_however_many_there_are() -> None:
     assert not Patterns([b"*a" * 300 + b"*b"]).has_name(b"a" * 100_000)
 
 
-@given(st.binary(max_size=20), st.lists(st.sampled_from([b"a", b"b", b"*", b"ab"]), max_size=6))
+def test_thousands_of_domains_cost_no_more_than_one() -> None:
+    many = Patterns([b"*.%d.example" % at for at in range(50_000)] + [b"*@%d.example" % at for at in range(50_000)])
+    assert all(many.has_address(b"x@mx.%d.example" % at) for at in range(20_000))
+    assert all(many.has_address(b"x@%d.example" % at) for at in range(20_000))
+    assert not any(many.has_address(b"x@x%d.example" % at) for at in range(20_000))
+    assert not many.has_name(b"." * 100_000)
+
+
+@given(st.binary(max_size=20), st.lists(st.sampled_from([b"a", b"b", b"*", b"ab", b".", b"@"]), max_size=6))
 def test_a_star_is_what_the_shell_means_by_it(name: bytes, pieces: list[bytes]) -> None:
     import fnmatch
 
     pattern = b"".join(pieces)
-    name = bytes(b"ab"[byte % 2] for byte in name)
+    name = bytes(b"ab.@"[byte % 4] for byte in name)
     assert Patterns([pattern]).has_name(name) == fnmatch.fnmatchcase(name.decode(), pattern.decode())

@@ -43,6 +43,17 @@ def test_the_longest_key_that_fits_decides(host: bytes, relay: bytes) -> None:
     assert route(host, *lines).host == relay
 
 
+def test_a_dot_at_the_end_or_another_spelling_leads_around_no_line() -> None:
+    assert route(b"a.example.", b"a.example:relay", b":other").host == b"relay"
+    assert route(b"b.a.example.", b".example:relay").host == b"relay"
+    assert route(b"a.example.", b"a.example.:exact", b"a.example:relay").host == b"exact"
+    lines = control.mapping([b"xn--bcher-kva.example:relay", b":other"])
+    host = "bücher.example".encode()
+    assert find_route(host, lines, spelled=b"XN--bcher-kva.example").host == b"relay"
+    assert find_route(host, lines | {host: b"exact"}, spelled=b"xn--bcher-kva.example").host == b"exact"
+    assert find_route(b".", lines).host == b"other"
+
+
 def test_without_a_line_that_fits_the_mx_decides() -> None:
     assert route(b"a.example", b"b.example:relay").kind == BY_MX
 

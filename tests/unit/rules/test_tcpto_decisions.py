@@ -93,6 +93,28 @@ def test_the_listing_shows_what_is_in_use() -> None:
     assert tcpto.listing(table) == [(IP, 2, NOW)]
 
 
+@pytest.mark.parametrize("longest", [0, tcpto.PATIENT])
+@pytest.mark.parametrize("count", [1, 2, 10])
+@pytest.mark.parametrize("past", [-5, 0, 30, 59, 60, 61, 3839, 3840, 4500, 5823, 5824, 9999])
+def test_what_is_told_of_a_silent_host_is_what_is_decided(past: int, count: int, longest: int) -> None:
+    table = table_of(record(IP, count, NOW - past))
+    said = tcpto.silent(table, IP, NOW, longest)
+    assert said is not None
+    assert said[:2] == (count, max(past, 0))
+    dead = [tcpto.is_dead(table, IP, NOW, pid, longest) for pid in range(32)]
+    assert (all(dead), any(dead)) == (said[2] > 0, said[3] > 0)
+    if said[2]:
+        assert all(tcpto.is_dead(table, IP, NOW + said[2] - 1, pid, longest) for pid in range(32))
+        assert not any(tcpto.is_dead(table, IP, NOW + said[3], pid, longest) for pid in range(32))
+
+
+def test_of_a_host_that_has_answered_nothing_is_told() -> None:
+    table = table_of(record(IP, 0, NOW))
+    assert tcpto.silent(table, IP, NOW) is None
+    assert tcpto.silent(table, OTHER, NOW) is None
+    assert tcpto.silent(b"", IP, NOW) is None
+
+
 # IPv6: the same by its own table
 
 IP6, OTHER6 = bytes.fromhex("20010db8") + bytes(11) + b"\1", bytes.fromhex("20010db8") + bytes(11) + b"\2"
@@ -114,3 +136,4 @@ def test_an_ipv6_address_has_a_longer_record_and_a_longer_time() -> None:
     assert tcpto.listing(table, tcpto.V6) == [(OTHER6, 1, late), (IP6, 2, late + 200)]
     assert tcpto.answered(table, IP6) == (32, record6(IP6, 0, late + 200))
     assert tcpto.age(late + 200, late + 201, tcpto.V6) == 1
+    assert tcpto.silent(table, IP6, late + 300) == (2, 100, 3740, 5724)

@@ -35,7 +35,12 @@ class Scene:
         self.loop = Loop()
         self.collected: list[list[int]] = []
         self.controls = Controls(Home(home.encode()))
-        self.budget = Budget(self.loop, Log(self.loop, log), self.controls, self.collected.append)
+        self._log, self._descriptor = Log(self.loop, log), log
+        self.budget = Budget(self.loop, self._log, self.controls, self.collected.append)
+
+    def log(self) -> bytes:
+        self._log.finish()
+        return os.pread(self._descriptor, 10000, 0)
 
     def pass_time(self, seconds: float) -> None:
         self.seconds += seconds
@@ -49,7 +54,7 @@ def home(tmp_path: Path) -> str:
 
 @pytest.fixture
 def scene(home: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
-    return Scene(home, monkeypatch, os.open(f"{tmp_path}/log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC))
+    return Scene(home, monkeypatch, os.open(f"{tmp_path}/log", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC))
 
 
 def test_what_is_over_the_budget_comes_at_the_end_of_the_hour(scene: Scene) -> None:
@@ -87,10 +92,23 @@ def test_a_message_that_is_withdrawn_is_not_told_of(scene: Scene) -> None:
     assert scene.collected == [[3]]
 
 
+def test_reports_that_were_asked_for_are_counted_too_and_left_out_above_it(scene: Scene) -> None:
+    assert scene.budget.may_report(b"me@x")
+    assert scene.budget.may_tell(b"ME@x", 1)
+    assert not any(scene.budget.may_report(b"me@x") for _ in range(5))
+    assert scene.budget.may_report(b"you@x")
+    assert not scene.budget.may_tell(b"me@x", 2), "and a bounce is kept"
+    scene.pass_time(HOUR + 1)
+    assert scene.collected == [[2]]
+    assert scene.log().count(b"further reports to <me@x> are left out\n") == 1
+    assert scene.budget.may_report(b"me@x")
+
+
 def test_no_budget_is_no_limit(scene: Scene, home: str) -> None:
     write(f"{home}/control/bouncebudget", "0\n")
     assert scene.controls.reread() == (b"", False)
     assert all(scene.budget.may_tell(b"me@x", number) for number in range(100))
+    assert all(scene.budget.may_report(b"me@x") for _ in range(100))
 
 
 class AtOnce(Bounces):

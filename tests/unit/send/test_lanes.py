@@ -153,3 +153,11 @@ def test_whatever_happens_who_is_parked_comes_out_once_where_he_was_parked(
         assert isinstance(found[1], int)
         parked.remove((found[0], found[1]))
     assert not parked
+
+
+def test_a_dot_at_the_end_of_a_domain_does_not_lead_around_its_rule(tmp_path: Path) -> None:
+    scene = Scene(bare_home(f"{tmp_path}/home"))
+    first = scene.lanes.enter(b"a@slow.example")
+    second = scene.lanes.enter(b"a@Slow.Example.")
+    assert first is second
+    assert not scene.lanes.is_open_for(b"b@slow.example.")

@@ -61,3 +61,12 @@ def test_who_asks_again_and_again_fills_no_memory() -> None:
     assert len(waiting._heap) < 2000
     assert len([waiting.pop(10) for _ in range(100)]) == 100
     assert waiting.next_due() is None
+
+
+def test_everybody_is_due_earlier() -> None:
+    waiting = Waiting()
+    for number, due in ((1, 500), (2, 50), (1, 400)):
+        waiting.add(number, due)
+    waiting.all_earlier(100)
+    assert sorted(waiting.items()) == [(1, 300), (2, -50)]
+    assert (waiting.pop(0), waiting.pop(0), waiting.next_due()) == (2, None, 300)

@@ -51,19 +51,33 @@ def test_what_a_child_says_is_looked_at(content: bytes) -> None:
     for step in explanation._decode(content):
         assert 0 <= step.depth < 10_000
         assert 0 <= step.line < 10**9
+        assert all(isinstance(fact, bytes) for pair in step.facts.items() for fact in pair)
     explanation._user(content)
 
 
 @pytest.mark.hypothesis
 @given(
     st.lists(
-        st.tuples(st.integers(0, 9999), st.binary(max_size=5), st.binary(max_size=20), st.integers(0, 10**9 - 1)),
+        st.tuples(
+            st.integers(0, 9999),
+            st.binary(max_size=5),
+            st.binary(max_size=20),
+            st.integers(0, 10**9 - 1),
+            st.dictionaries(st.sampled_from([b"ip", b"try"]), st.binary(max_size=5)),
+        ),
         max_size=5,
     )
 )
-def test_steps_come_through_as_they_are(said: list[tuple[int, bytes, bytes, int]]) -> None:
-    steps = [Step(depth, kind.replace(b"\0", b""), text, line) for depth, kind, text, line in said]
+def test_steps_come_through_as_they_are(said: list[tuple[int, bytes, bytes, int, dict[bytes, bytes]]]) -> None:
+    steps = [Step(depth, kind.replace(b"\0", b""), text, line, facts) for depth, kind, text, line, facts in said]
     heard = explanation._decode(explanation._encode(steps))
-    assert [(step.depth, step.kind, step.text, step.line) for step in heard] == [
-        (step.depth, step.kind, step.text.replace(b"\0", b""), step.line) for step in steps
+    assert [(step.depth, step.kind, step.text, step.line, step.facts) for step in heard] == [
+        (
+            step.depth,
+            step.kind,
+            step.text.replace(b"\0", b""),
+            step.line,
+            {key: fact.replace(b"\0", b"").replace(b"\n", b"") for key, fact in step.facts.items()},
+        )
+        for step in steps
     ]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import threading
 
 import pytest
 
@@ -113,4 +114,82 @@ def test_ipv6_is_called_too() -> None:
         await stream.closed()
 
     with Peer(lambda line: line.say(b"hi"), socket.AF_INET6) as peer:
+        run(work())
+
+
+def test_who_waits_too_long_for_a_connection_is_told() -> None:
+    async def work() -> None:
+        stream = await net.connect(b"127.0.0.1", peer.port, 5)
+        for _ in range(3):  # the same timer, again and again
+            with stream.within(5):
+                await stream.send(b"x")
+            with pytest.raises(TimeoutError), stream.within(0.02):
+                await stream.receive()
+        task = asyncio.current_task()
+        assert task is not None
+        assert not task.cancelling()
+        stream.close()
+
+    with Peer(Line.hear_all) as peer:
+        run(work())
+    assert peer.heard == [b"xxx"]
+
+
+def test_a_shorter_wait_after_a_longer_one_and_a_longer_one_after_a_shorter() -> None:
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        within, begin = net.Within(loop), loop.time()
+        with within(60):
+            pass
+        with pytest.raises(TimeoutError), within(0.02):
+            await asyncio.sleep(60)
+        with within(0.02):
+            pass
+        with within(60):
+            await asyncio.sleep(0.05)  # the timer of before rings, and it is not time
+        assert loop.time() - begin < 30
+        within.stop()
+
+    run(work())
+
+
+def test_somebody_elses_cancelling_is_not_taken_for_the_end_of_patience() -> None:
+    async def wait(within: net.Within) -> None:
+        with within(60):
+            await asyncio.sleep(60)
+
+    async def work() -> None:
+        within = net.Within(asyncio.get_running_loop())
+        task = asyncio.create_task(wait(within))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        within.stop()
+
+    run(work())
+
+
+async def flood(stream: net.Stream) -> None:
+    for _ in range(100):  # one write finds out, the next one hears of it
+        await stream.send(b"x" * 100_000)
+
+
+def test_what_came_before_a_broken_pipe_is_not_lost() -> None:
+    async def work() -> None:
+        stream = await net.connect(b"127.0.0.1", peer.port, 5)
+        assert gone.wait(10)
+        with pytest.raises(net.ConnectionLost):
+            await flood(stream)
+        assert stream.take() == b"554 no\r\n"
+        stream.close()
+
+    gone = threading.Event()
+
+    def script(line: Line) -> None:
+        line.say(b"554 no\r\n")
+        line.connection.close()
+        gone.set()
+
+    with Peer(script) as peer:
         run(work())

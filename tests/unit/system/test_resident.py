@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,7 @@ class Parent:
         while found := process.reap():
             assert self.crew.ended(*found)
 
-    def give(self, work: "resident.Work", request: bytes, *passed: int, key: object = "k") -> None:
+    def give(self, work: Callable[[bytes], bytes], request: bytes, *passed: int, key: object = "k") -> None:
         kind = resident.Kind((key,), "qmail-test", os.getuid(), os.getgid(), b"/", work)
         self.crew.give(kind, request, list(passed), self.answers.append)
         self.pids.update(self.crew._all)

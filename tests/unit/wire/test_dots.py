@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmailpy.wire.dots import BareLineFeed, Decoder, Encoder
+from qmailpy.wire.dots import BareLineFeed, ChunkDecoder, ChunkEncoder, Decoder, Encoder, Measure
 
 ALPHABET = (b"\r", b"\n", b".", b"\0", b"x")
 PIECES = st.lists(st.lists(st.sampled_from(ALPHABET), max_size=9).map(b"".join), max_size=9)
@@ -206,3 +206,37 @@ def test_every_string_of_six_is_decoded_as_by_the_byte() -> None:
                     continue
                 assert expected is not None, wire
                 assert (stored, rest, done) == expected, wire
+
+
+# in chunks
+
+
+def chunks(*pieces: bytes) -> bytes:
+    encoder = ChunkEncoder()
+    return b"".join([*(encoder.feed(piece) for piece in pieces), encoder.finish()])
+
+
+@given(PIECES)
+def test_in_chunks_goes_what_goes_after_data_without_its_dots(pieces: list[bytes]) -> None:
+    text = b"".join(pieces)
+    sent = chunks(*pieces)
+    assert sent == as_lines(text).replace(b"\n", b"\r\n")
+    stored, rest, done = decode(encode(text))
+    assert (stored.replace(b"\n", b"\r\n"), rest, done) == (sent, b"", True)
+
+
+@given(PIECES)
+def test_a_message_is_as_long_as_it_was_measured(pieces: list[bytes]) -> None:
+    measure = Measure()
+    for piece in pieces:
+        measure.feed(piece)
+    assert measure.finish() == len(chunks(*pieces))
+
+
+@given(PIECES)
+def test_what_goes_in_chunks_arrives_as_it_would_after_data(pieces: list[bytes]) -> None:
+    decoder = ChunkDecoder()
+    encoder = ChunkEncoder()
+    arrived = [decoder.feed(encoder.feed(piece)) for piece in pieces]
+    arrived += [decoder.feed(encoder.finish()), decoder.finish()]
+    assert b"".join(arrived) == decode(encode(*pieces))[0]

@@ -19,7 +19,7 @@ def speak(speaker: Client, *replies: bytes) -> list[bytes]:
     for reply in replies:
         said.append(speaker.hear(reply))
         if speaker.step == smtp.BODY:
-            speaker.body_given()
+            speaker.give(b"", last=True)
     return said
 
 
@@ -109,7 +109,7 @@ def in_body() -> Client:
 def test_a_yes_before_the_end_of_the_body_is_no_yes() -> None:
     speaker = in_body()
     speaker.hear_during_body(b"250 got it\r\n")
-    speaker.body_given()
+    speaker.give(b"", last=True)
     assert (speaker.step, speaker.failed_at, speaker.nonsense) == (smtp.DONE, smtp.BODY, b"250 got it\n")
     assert not speaker.dot_sent
 
@@ -117,7 +117,7 @@ def test_a_yes_before_the_end_of_the_body_is_no_yes() -> None:
 def test_a_no_before_the_end_of_the_body_is_believed() -> None:
     speaker = in_body()
     speaker.hear_during_body(b"552 too big\r\n")
-    speaker.body_given()
+    speaker.give(b"", last=True)
     assert (speaker.step, speaker.failed_at) == (smtp.DONE, smtp.DOT)
     assert speaker.final is not None
     assert speaker.final.code == 552

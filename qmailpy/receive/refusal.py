@@ -1,6 +1,7 @@
 """A no, as it is said to the client and as it stands in the log.
 
-Made by the session itself, by policy and by authentication; said and logged in one place, receive/smtp/session.
+Made by sessions, by policy and by authentication. An SMTP session says and logs it in one place, receive/smtp/session;
+other protocols say it in their own way.
 """
 
 
