@@ -6,6 +6,10 @@ A source of accounts (a directory server, a home on a file server) that does not
   the home of one user that hangs, on purpose even;
 * where so many children cannot even be killed, users/cdb is asked as ever, and nobody else.
 Each look-up has a child of its own while it lasts, so that none waits for another. What a child says is hostile bytes.
+
+Mail comes in bursts, and to ask costs more than all else that is done here: what was found within RECENT is found again
+without asking, unless users/cdb or the file of accounts has changed since. Other sources of accounts tell nobody when
+they change, but no change of theirs is seen as quickly as that.
 """
 
 import posix
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     Answered = Callable[["bytes | None"], None]
 
 LONGEST = 60.0  # seconds; a directory server has given its own client an answer, or an error, by then
+RECENT = 0.05  # seconds
+_MOST_RECENT = 256  # answers that are remembered
+_ACCOUNTS = b"/etc/passwd"
 SLOW = 5.0  # seconds after which a look-up counts as hanging
 NO_ANSWER = bytes((address.NO_ACCOUNTS,))
 _CANNOT_EXEC = process.EXEC_FAILED + 1  # 121: qmail-getpw cannot be run
@@ -42,6 +49,39 @@ class _Asked:
         self.hangs = False  # for SLOW by now
 
 
+class _Recent:
+    """What was found not long ago, as far as it still holds."""
+
+    __slots__ = ("_known", "_table")
+
+    def __init__(self, table: bytes) -> None:
+        """table: users/cdb."""
+        self._table = table
+        self._known: dict[bytes, tuple[float, object, bytes]] = {}
+
+    def get(self, local: bytes) -> bytes | None:
+        known = self._known.get(local)
+        return known[2] if known and clock.monotonic() < known[0] and known[1] == self.signature() else None
+
+    def keep(self, local: bytes, signature: object, answer: bytes) -> None:
+        """signature: from before it was asked."""
+        if len(self._known) >= _MOST_RECENT:
+            self._known.clear()
+        self._known[local] = clock.monotonic() + RECENT, signature, answer
+
+    def signature(self) -> object:
+        """Of the files that answers come from."""
+        return _mark(self._table), _mark(_ACCOUNTS)
+
+
+def _mark(path: bytes) -> tuple[int, ...]:
+    try:
+        status = posix.stat(path)
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 class Lookups:
     """All look-ups under way."""
 
@@ -49,6 +89,7 @@ class Lookups:
         """most: how many may hang."""
         self._home, self._loop, self._crew, self._most = home, loop, crew, most
         self._getpw = home.program("qmail-getpw")
+        self._recent = _Recent(home.at(b"users", b"cdb"))
         asker = home.roles.account("qmailp")
         # a group of its own: a qmail-getpw that it executes ends with it
         self._kind = Kind(
@@ -60,18 +101,24 @@ class Lookups:
         self._watching: Timer | None = None  # one for all
 
     def ask(self, local: bytes, answered: "Answered", *, inside: bool) -> None:
-        """answered(answer) comes later: a zero byte, how he was found (a key of FOUND), and the six fields; or an
-        exit code of spec/03 5; None: nonsense.
+        """answered(answer) comes now or later: a zero byte, how he was found (a key of FOUND), and the six fields; or
+        an exit code of spec/03 5; None: nonsense.
 
         inside: the accounts are looked up without executing qmail-getpw.  Errors: OSError, no child can be had.
         """
         how = _INSIDE if inside else _EXECUTED
+        known = self._recent.get(local) if inside else None
+        if known is not None:
+            answered(known)
+            return
         if len(self._unfinished) >= self._most:
             how = _TABLE_ONLY
-        asked = _Asked(answered)
+        asked, signature = _Asked(answered), self._recent.signature()
 
         def hear(answer: bytes | None) -> None:
             self._forget(pid)
+            if answer and not answer[0] and how == _INSIDE:
+                self._recent.keep(local, signature, answer)
             answered(answer)
 
         pid = self._crew.give(self._kind, how + local, [], hear)
