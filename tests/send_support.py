@@ -1,12 +1,13 @@
 """qmail-send as a real process; the test is at its pipes as the spawners and, if it likes, as qmail-clean."""
 
+import contextlib
 import fcntl
 import os
 import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Self
 
 from qmailpy.disk.home import Home
@@ -283,3 +284,19 @@ def clean_for(sender: Sender, store: Store) -> Callable[[], None]:
                 os.write(sender.clean.reports, b"+")
 
     return answer
+
+
+@contextlib.contextmanager
+def senders(home: str, **usual: object) -> Iterator[Callable[..., Sender]]:
+    """What starts a qmail-send and waits until it is up; at the end of the block they all end.
+
+    usual: words for Sender, where a start says nothing else.
+    """
+    with contextlib.ExitStack() as running:
+
+        def start(**options: object) -> Sender:
+            sender = Sender(home, **{**usual, **options})  # type: ignore[arg-type]
+            running.callback(sender.close)
+            return sender.wait_started()
+
+        yield start

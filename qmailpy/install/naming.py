@@ -30,6 +30,8 @@ def require_name(name: bytes) -> bytes:
         raise Die(PERM, b"a host name has 1 to %d bytes" % LONGEST)
     if any(byte <= 32 or byte >= 127 or byte in b'/@:#<>()"\\,' for byte in name):
         raise Die(PERM, b"this is not a host name: " + name)
+    if name.startswith(b"-"):  # --help, say
+        raise Die(PERM, b"a host name does not begin with -: " + name)
     if name.startswith(b".") or name.endswith(b".") or b".." in name:
         raise Die(PERM, b"a host name has no empty label: " + name)
     return name

@@ -7,10 +7,11 @@ import os
 import stat
 
 from qmailpy.disk import control, secret
-from qmailpy.disk.control_kinds import KINDS, claimed_twice, doubts
+from qmailpy.disk.control_kinds import KINDS, claimed_twice
 from qmailpy.disk.layout import Entry
 from qmailpy.install import commands, interpreter, library, placed, reception, secrets, tree
 from qmailpy.install.owners import Owners
+from qmailpy.skeletons.control_doubts import doubts
 from qmailpy.verdict import Die, words
 
 TYPE_CHECKING = False
@@ -271,7 +272,7 @@ class Verifier:
         if not os.path.exists(self._home + b"/control/me"):
             self.found.notes.append(f"{shown}/me does not exist yet (bin/config-fast your.host.name)")
         lists: dict[bytes, list[bytes]] = {}
-        for name, kind in KINDS.items():
+        for name in KINDS:
             try:
                 text = control.read(self._home + b"/control/" + name)
             except Die as death:
@@ -280,6 +281,6 @@ class Verifier:
             if text is None:
                 continue
             lists[name] = control.entries(text)
-            self.found.notes += [f"{shown}/{name.decode()}: {said.decode()}" for said in doubts(kind, text)]
+            self.found.notes += [f"{shown}/{name.decode()}: {said.decode()}" for said in doubts(name, text)]
         for domain in claimed_twice(lists.get(b"locals", []), lists.get(b"virtualdomains", [])):
             self.found.notes.append(f"{shown}/virtualdomains: locals has {os.fsdecode(domain)} too, and wins")

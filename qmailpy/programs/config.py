@@ -1,8 +1,8 @@
 """config: control files for this machine, from its names in the DNS.
 
 Usage: config
-Runs as: root.  Descriptors: 1 text, 2 "hard error" or "soft error".  Exit codes: 0; 100 not in DNS; 111 nobody
-could say, or a file that cannot be written.
+Runs as: root.  Descriptors: 1 text, 2 "hard error" or "soft error".  Exit codes: 0; 100 not in DNS, or usage;
+111 nobody could say, or a file that cannot be written.
 Control files: writes me, defaultdomain, plusdomain, locals, rcpthosts; nothing without DNS.
 Output: spec/08 8.
 """
@@ -99,8 +99,10 @@ def own_and_known(lookups: Lookups, name: str) -> list[str]:
     return known + lookups.own_addresses()
 
 
-def main(_argv: list[bytes], home: Home) -> int:
+def main(argv: list[bytes], home: Home) -> int:
     """Ask the machine's own resolver."""
+    if len(argv) > 1:  # it writes over control files: not where somebody has asked for --help
+        raise Die(PERM, b"usage: config")
     from qmailpy.system import names
 
     return configure(

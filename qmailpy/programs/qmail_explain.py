@@ -15,8 +15,10 @@ Trusts: nobody. Bytes outside 32..126 are shown as '?'.
 """
 
 from qmailpy.disk.home import Home
+from qmailpy.inject.settings import Settings
 from qmailpy.remote.explaining import Leaving
 from qmailpy.rules import options
+from qmailpy.rules.rfc822 import ParseError
 from qmailpy.skeletons import default_delivery
 from qmailpy.skeletons.explained_home import BOUNCE, DEFER, DELIVER, NOTE, RUN, UNKNOWN, USUAL
 from qmailpy.skeletons.explanation import ENDS, REMOTE, Explanation, Step
@@ -104,6 +106,16 @@ def _be_the_owner(home: Home) -> None:
         raise Die(TEMP, b"all mail of this home is uid %d's: ask as him, or as root" % owner)
 
 
+def _with_host(address: bytes, home: Home) -> bytes:
+    """A name without a host gets the one that qmail-inject and sendmail give it.  Errors: Die TEMP."""
+    if b"@" in address:
+        return address
+    try:
+        return Settings({}, home).domains.envelope(address)
+    except ParseError:
+        return address
+
+
 def _short(words: list[bytes]) -> list[bytes]:
     """Long options as letters, as far as options go."""
     end = words.index(b"--") if b"--" in words else len(words)
@@ -127,7 +139,7 @@ def main(argv: list[bytes], home: Home) -> int:
     show = _json if b"j" in values else _text
     verdicts = set()
     for address in addresses:
-        steps = explanation.of(address)
+        steps = explanation.of(_with_host(address, home), address)
         if direct:
             steps = _without_queue(steps)
         descriptors.write_all(1, show(address, steps))

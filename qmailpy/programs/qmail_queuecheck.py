@@ -1,8 +1,8 @@
 """qmail-queuecheck: finds what is wrong in the queue, and mends it.
 
-qmail-queuecheck [ -jv ] [ --mend ]
-Without --mend nothing is changed; it says what is wrong and what would be done. -j, --json: one JSON object. -v: all
-of it, where many things of a kind are wrong.
+qmail-queuecheck [ -jnv ] [ --mend ]
+Without --mend, or with -n (--dry-run), nothing is changed; it says what is wrong and what would be done. -j, --json:
+one JSON object. -v: all of it, where many things of a kind are wrong.
 Runs as: root, or the owner of an embedded home.
 Descriptors: 1 what was found; 2 how far it is, and one line if it fails.
 Exit codes: 0 nothing is wrong (any more); 1 something is; 100 usage; 111 it could not look, or not mend.
@@ -28,7 +28,7 @@ from qmailpy.skeletons.ownership import become_owner
 from qmailpy.system import clock, descriptors, door, identity
 from qmailpy.verdict import EXIT, OK, PERM, TEMP, Die, words
 
-USAGE = b"usage: qmail-queuecheck [ -jv ] [ --mend ]"
+USAGE = b"usage: qmail-queuecheck [ -jnv ] [ --mend ]"
 WRONG = 1  # exit code
 _SHOWN = 20  # findings of one kind
 _ROUNDS = 20  # looks and repairs; eight are needed at most

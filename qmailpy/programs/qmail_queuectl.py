@@ -97,15 +97,18 @@ class _Control:
 
     def show(self) -> int:
         """Result: exit code."""
-        count = 0
+        count, missing = 0, set(self._call.choice.numbers)
         for some in _in_parts(self.chosen()):
             count += len(some)
+            missing -= {entry.number for entry in some}
             states = self._states(some)
             for entry in some:
                 self._show(entry, states.get(entry.number, []))
         if not (self._call.json or self._call.choice.numbers):
             descriptors.write_all(1, b"messages: %d\n" % count)
-        return EXIT[OK] if count or self._call.choice.is_empty else NOT_ALL
+        for number in sorted(missing):
+            descriptors.say(b"#%d  no such message" % number)
+        return EXIT[OK] if (count or self._call.choice.is_empty) and not missing else NOT_ALL
 
     def _show(self, entry: Entry, waits: list[bytes]) -> None:
         if self._call.command == b"cat":

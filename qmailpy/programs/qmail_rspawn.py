@@ -42,6 +42,7 @@ ANSWER_LIMIT = 64 << 10  # bytes of a worker's packet, which keeps below it; twi
 TEMPORARY_EXIT, KILLED = 111, 9
 FILES, MORE_FILES = 4, 64  # descriptors of a conversation at most, and of the worker besides
 CONCURRENCY = 20  # of control/concurrencyremote, where it says nothing
+_ITS_OWN = b"by=qmail-remote "  # how the worker's stories begin (remote/story)
 PING = bytes(4)  # a packet that is no request; the worker sends it back
 STUCK = b"qmail-remote did not answer any more and was ended. Possible duplicate! (#4.4.2)\n"
 
@@ -177,7 +178,8 @@ class Rspawn:
         number = int.from_bytes(answer[:4], "little")
         command = worker.commands.get(number)
         if command is not None and answer[4:5] == TRACE:
-            self._spawner.tell(command, answer[5:])
+            if answer[5:].startswith(_ITS_OWN):  # or what a server has taken over would speak in our name
+                self._spawner.tell(command, answer[5:])
             return
         worker.commands.pop(number, None)
         report = worker.reports.pop(number, None)

@@ -9,12 +9,12 @@ Output: spec/08 6, byte for byte; names that only we know are said after those.
 import posix
 
 from qmailpy.disk import control
-from qmailpy.disk.control_kinds import KINDS, LIST, MAP, NUMBER, claimed_twice, doubts
+from qmailpy.disk.control_kinds import KINDS, LIST, MAP, NUMBER, claimed_twice
 from qmailpy.disk.home import Home
 from qmailpy.disk.layout import SPLIT
-from qmailpy.rules import dnsbl, existing
 from qmailpy.rules.control_sentences import CONTROLS, MORE, MORE_ALONE, OTHERS, OURS
 from qmailpy.skeletons import control_words, json_words
+from qmailpy.skeletons.control_doubts import doubts
 from qmailpy.skeletons.ownership import roles_of
 from qmailpy.system import descriptors, identity
 from qmailpy.verdict import EXIT, TEMP, Die
@@ -107,27 +107,13 @@ def _show_file(home: Home, entry: "Row", me: bytes | None) -> bytes:
         text = control.read(home.control(name))
     except Die:
         return b"\n%s: %s" % (name, _TROUBLE)
-    oops = (
-        []
-        if text is None
-        else [b"Oops! " + words + b".\n" for words in (*doubts(KINDS[name], text), *_bad(home, name, text))]
-    )
+    said = [] if text is None else [*doubts(name, text), *_older(home, name)]
+    oops = [b"Oops! " + words + b".\n" for words in said]
     return b"\n%s: %s%s" % (name, show(entry, text, me), b"".join(oops))
 
 
-def _bad(home: Home, name: bytes, text: bytes) -> "Iterator[bytes]":
-    """What only the reader of this very file can say: lines that are left out, a table that is older."""
-    if name not in (b"dnsbl", b"recipients"):
-        return
-    for number, line in enumerate(text.split(b"\n"), 1):
-        for entry in control.entries(line):
-            try:
-                if name == b"dnsbl":
-                    dnsbl.Zone(entry)
-                else:
-                    existing.record(entry)
-            except (dnsbl.BadZone, existing.BadEntry) as error:
-                yield b"line %d is left out: %s" % (number, error.reason)
+def _older(home: Home, name: bytes) -> "Iterator[bytes]":
+    """Whether the table of this file was made before it."""
     if name == b"recipients" and (_changed(home, b"../users/recipients.cdb") or 0) < (_changed(home, name) or 0):
         yield b"users/recipients.cdb is older, or is not there: run qmail-recipients"
 

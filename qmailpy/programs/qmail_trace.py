@@ -1,7 +1,8 @@
 """qmail-trace: tells the story of one message from a log.
 
 qmail-trace [--json] [--log FILE]... NUMBER | ADDRESS | @DOMAIN | '<MESSAGE-ID>' [FILE]...
--j, --json: one JSON object a line, for each message. Without a file the log is read from descriptor 0.
+-j, --json: one JSON object a line, for each message. A FILE may be the directory of a multilog, svlogd or s6-log.
+Without one the log is read from descriptor 0.
 
 Runs as: anybody who may read the log.
 Descriptors: 0 the log, where no file is named; 1 the story; 2 what went wrong.
@@ -16,7 +17,7 @@ from qmailpy.disk.home import Home
 from qmailpy.rules import date, trace, tracelog
 from qmailpy.rules.tracemessage import Message, Query
 from qmailpy.rules.tracestory import MOST_LINES, Tracker
-from qmailpy.rules.tracewords import is_beginning, sentence
+from qmailpy.rules.tracewords import delivery, is_beginning, printable, sentence
 from qmailpy.system import clock, descriptors
 from qmailpy.system.lines import read_lines
 from qmailpy.verdict import EXIT, OK, PERM, TEMP, Die, words
@@ -80,6 +81,17 @@ def _read(log: bytes, tracker: Tracker) -> None:
     finally:
         if descriptor:
             posix.close(descriptor)
+
+
+def _files(log: bytes) -> list[bytes]:
+    """Of a logger's directory its old logs, the oldest first, and the current one; else the log itself."""
+    try:
+        names = posix.listdir(log)
+    except OSError:  # no directory; or whoever opens it says what is wrong
+        return [log]
+    old = sorted(name for name in names if name.startswith(b"@"))
+    old += [name for name in names if name == b"previous"]  # current becomes this, and then an old one
+    return [log.rstrip(b"/") + b"/" + name for name in (*old, b"current")]
 
 
 def _read_lines(descriptor: int, tracker: Tracker) -> None:
@@ -147,7 +159,7 @@ class Teller:
         if first is not None:
             head += b", " + self.day(first // tracelog.NANO)
         if message.because is not None:
-            head += b" (because of message %d)" % message.because.number
+            head += b" (because of message %d)" % message.because
         told = [head]
         if not message.entered:
             told.append(b"  the log begins later than this message")
@@ -156,10 +168,16 @@ class Teller:
         elif message.cut:
             told.append(b"  earlier lines were left off, there were too many; ask for %d" % message.number)
         day = b"" if first is None else self.day(first // tracelog.NANO)
+        spoken = b""  # the delivery that the last line was about
         for when, piece in lines:
             says = sentence(piece[2], self.both)
             if not says:
                 continue
+            number = delivery(piece[2])
+            detail = says.lstrip()
+            if number and number != spoken and detail != says and not detail.startswith(b"delivery "):
+                says = b"  delivery %s: %s" % (number, detail)  # others are under way at the same time
+            spoken = number or spoken
             at = b""
             if when is not None:
                 seconds, nanoseconds = divmod(when, tracelog.NANO)
@@ -194,7 +212,7 @@ class Teller:
             "sender": None if message.sender is None else shown(message.sender),
             "qp": None if message.qp < 0 else message.qp,
             "uid": None if message.uid < 0 else message.uid,
-            "because": None if message.because is None else message.because.number,
+            "because": message.because,
             "ended": message.ended,
             "whole": message.entered and not message.cut,
             "events": events,
@@ -206,7 +224,7 @@ class Teller:
         lines = [b"refused by a server:"]
         for _, prefix, text in pieces:
             when = self.moment(prefix)
-            lines.append(b"  " + (b"" if when is None else self.both(when // tracelog.NANO) + b"  ") + text)
+            lines.append(b"  " + (b"" if when is None else self.both(when // tracelog.NANO) + b"  ") + printable(text))
         return b"\n".join(lines) + b"\n"
 
 
@@ -218,7 +236,8 @@ def main(argv: list[bytes], home: Home) -> int:
         raise Die(PERM, b"no log: name its file, or say: journalctl -t qmail -o short-iso | qmail-trace " + wanted.word)
     tracker = Tracker(wanted.query)
     for log in wanted.logs or [b""]:
-        _read(log, tracker)
+        for file in _files(log):
+            _read(file, tracker)
     teller = Teller()
     if not (tracker.stories or tracker.refusals):
         raise Die(PERM, b"nothing about %s in this log" % wanted.word + (_NO_TRACE if wanted.query.name else b""))

@@ -45,7 +45,7 @@ async def by_route(equipment: Equipment, settings: Settings, route: routes.Route
         login = await _login(equipment, route)
         letter.content = await letter.message.content()
         found = await preparing.look_up(equipment, host, route)
-        addresses = preparing.usable(equipment, found, route, settings.family)
+        addresses = left = preparing.usable(equipment, found, route, settings.family)  # left: who may take it yet
         if letter.story.is_on:
             telling.addresses(letter.story, addresses)
         tls, pool, chunking = _WHEN[route.tls], equipment.pool, route.chunking
@@ -64,7 +64,8 @@ async def by_route(equipment: Equipment, settings: Settings, route: routes.Route
             last = await _dialogue(equipment, line, client, speaker, address, route, letter.message, patience)
             if letter.story.is_on:
                 telling.spoken(letter.story, address, client, login)
-            if client.is_stale:
+            if client.is_stale:  # it was taken before those that stand before it were asked
+                left = [address, *(other for other in left if other is not address)]
                 addresses, pool = [address], None
             elif client.knows_no_chunks and letter.message.rewind():
                 addresses, pool, chunking = [address], None, False
@@ -72,7 +73,7 @@ async def by_route(equipment: Equipment, settings: Settings, route: routes.Route
                 tls, addresses, pool = smtp.NEVER, [address], None
             elif settings.tries_others and not letter.whole and _turned_away(client) and clock.monotonic() < tired:
                 refusal = _softer(refusal, report.turned_away(last, client, final=route.kind == routes.BY_MX))
-                addresses = addresses[addresses.index(address) + 1 :]
+                addresses = left = left[left.index(address) + 1 :]
                 tls, pool, last = _WHEN[route.tls], equipment.pool, refusal
                 if not addresses:
                     break
@@ -83,9 +84,16 @@ async def by_route(equipment: Equipment, settings: Settings, route: routes.Route
         raise Ended(_for_relay(route, last)) from None
     if client.failed_at == smtp.AUTH and route.sasl:
         equipment.tokens.forget()
-    if last != report.UNREADABLE and (client.step != smtp.DONE or client.failed_at in report.BEFORE_MAIL):
-        last = _for_relay(route, last)
-    return _items(address.ip, client, letter.sayable) + last
+    return _items(address.ip, client, letter.sayable) + _final(route, client, last)
+
+
+def _final(route: routes.Route, client: smtp.Client, item: bytes) -> bytes:
+    """The message's item, with what it means here."""
+    if client.knows_no_chunks:  # and the message came by a pipe, or it had gone by DATA: it is not what is wrong
+        return report.for_now(item)
+    if item != report.UNREADABLE and (client.step != smtp.DONE or client.failed_at in report.BEFORE_MAIL):
+        return _for_relay(route, item)
+    return item
 
 
 def _turned_away(client: smtp.Client) -> bool:

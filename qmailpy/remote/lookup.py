@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 AT_ONCE = 8  # exchangers of one host that are looked up at the same time
 ENOUGH = 60.0  # seconds after which no other exchangers are looked up: the rest counts as not known
 LATE = 5.0  # seconds that one family's addresses are waited for when the other's are known
+LOCALHOST, LOOPBACK = b"localhost", (b"127.0.0.1", b"::1")  # RFC 6761 6.3
 MOST = 64  # addresses of one family that are taken of one name: an answer has room for thousands
 
 
@@ -50,7 +51,9 @@ class Found:
 
 
 async def of_relay(equipment: "Equipment", name: bytes) -> Found:
-    """The addresses of this very host.  Errors: NoSuchHost, Unknown."""
+    """The addresses of this very host; localhost is this one, whatever the DNS says.  Errors: NoSuchHost, Unknown."""
+    if name.lower().rstrip(b".") == LOCALHOST:
+        return Found([Address(0, ip, LOCALHOST) for ip in address_order.in_order(list(LOOPBACK), equipment.source_for)])
     return Found([Address(0, ip, _named(name)) for ip in await _addresses(equipment, name)])
 
 

@@ -170,11 +170,10 @@ async def _give_body(stream: "Face", client: "Speaker", message: Message, patien
     except WrongSizeError:  # somebody writes into the queue
         raise Unreadable from None
     except (TimeoutError, ConnectionLost) as broken:
-        if client.step == smtp.DOT and isinstance(broken, ConnectionLost):
-            return b""  # what it said before it went is its answer, if it is one
         client.hear_during_body(stream.take())
-        if client.step == smtp.BODY and client.cut_off():
-            return b""  # it had said no, and then gone
+        lost_at_end = client.step == smtp.DOT and isinstance(broken, ConnectionLost)  # a part of the last piece is here
+        if (client.step == smtp.BODY or lost_at_end) and client.cut_off():
+            return b""  # it had said no, and then gone; it cannot have said yes to what never left
         raise
 
 

@@ -180,6 +180,12 @@ NO_BOUNCE = b"warning: trouble injecting bounce message, will try later\n"
 OUT_OF_RANGE = b"warning: internal error: delivery report out of range\n"
 
 
+def login_refused(relay: bytes) -> bytes:
+    """A relay does not take what control/smtpauth has; ours.  relay: as rules/report.waiting_for."""
+    name = safe(relay.removesuffix(b".")).replace(b"_port_", b" port ")
+    return b"warning: the relay %s refuses our login; its mail waits: mend control/smtpauth\n" % name
+
+
 def set_back(seconds: int) -> bytes:
     """Somebody has set the clock back; ours."""
     return b"warning: the clock was set back by %d seconds; mail that waits is due as much earlier\n" % seconds

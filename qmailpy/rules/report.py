@@ -37,16 +37,14 @@ RELAY_AWAY = b"Mail waits for the relay "
 PASSED_ON = b"It was asked to notify the sender itself.\n"
 _ASCII_RECIPIENT = b"it takes no address beyond ASCII (SMTPUTF8), and this is one"
 
+_LOGIN_REFUSED = b" but my login in control/smtpauth was refused; mail waits until one of us mends it"
 # step that failed -> sentence with the server's address; True: for now even if the reply says for good
 _FAILED = {
     smtp.GREETING: (b"Connected to %s but greeting failed", True),
     smtp.EHLO: (b"Connected to %s but my name was rejected", True),
     smtp.HELO: (b"Connected to %s but my name was rejected", True),
     smtp.STARTTLS: (b"Connected to %s but it refused TLS, which its route asks for", True),
-    smtp.AUTH: (
-        b"Connected to %s but my login in control/smtpauth was refused; mail waits until one of us mends it",
-        True,
-    ),
+    smtp.AUTH: (b"Connected to %s" + _LOGIN_REFUSED, True),
     smtp.MAIL: (b"Connected to %s but sender was rejected", False),
     smtp.DATA: (b"%s failed on DATA command", False),
     smtp.CHUNK: (b"%s failed on BDAT command", False),
@@ -71,7 +69,8 @@ def no_such_relay(name: bytes) -> bytes:
 
 def bad_source(ip: bytes) -> bytes:
     """The address that connections shall come from is none of this machine's, now."""
-    return b"ZSorry, mail shall leave from %s (control), which is no address of this machine. (#4.3.5)\n\0" % ip
+    said = b"ZSorry, mail shall leave from %s (control/outgoingip, source=), which is no address of this machine." % ip
+    return said + b" (#4.3.5)\n\0"
 
 
 def other_family(family: int) -> bytes:
@@ -110,6 +109,11 @@ def no_tls(address: bytes, name: bytes, reason: bytes, *, untrusted: bool) -> by
     return b"ZConnected to %s but TLS failed: %s. (#4.7.5)\n\0" % (address, reason)
 
 
+def for_now(item: bytes) -> bytes:
+    """A refusal as a deferral."""
+    return b"Z" + item[1:] if item.startswith(b"D") else item
+
+
 def waits_for_relay(item: bytes, relay: bytes, port: int) -> bytes:
     """A deferral's item, with a line that says so."""
     return _and_a_line(item.removesuffix(b"\0"), RELAY_AWAY + b"%s port %d.\n\0" % (printable(relay), port))
@@ -124,6 +128,11 @@ def waiting_for(text: bytes) -> bytes:
 def is_passed_on(text: bytes) -> bool:
     """Whether a success's text says that the next host notifies the sender, who asked for that."""
     return text.endswith(b"\n" + PASSED_ON)
+
+
+def is_login_refused(text: bytes) -> bool:
+    """Whether this deferral says that the server did not take our login.  Only our own first line counts."""
+    return text.partition(b"\n")[0].endswith(_LOGIN_REFUSED + b".")
 
 
 def is_unreachable(text: bytes) -> bool:

@@ -15,6 +15,7 @@ from qmailpy.rules import date
 
 _TAI = 25  # bytes of @ and 24 hexadecimal digits
 _TAI_EPOCH = (1 << 62) + 10  # as daemontools count: ten seconds, whatever leaps there were
+_FAR = 253_402_300_800  # seconds since the epoch: the year 10000; no kernel tells the local time of every number
 _HEX = b"0123456789abcdef"
 _DIGITS = b"0123456789"
 _STAMP = 10, 6  # digits of splogger's: seconds, microseconds
@@ -71,10 +72,11 @@ def moment(prefix: bytes, now: int, east: int) -> int | None:
     logger may have used is ahead of UTC.
     """
     if prefix[:1] == b"@" and len(prefix) == _TAI and not prefix[1:].strip(_HEX):
-        return (int(prefix[1:17], 16) - _TAI_EPOCH) * NANO + int(prefix[17:], 16)
-    seconds, dot, micros = prefix.partition(b".")
-    if dot and not (seconds + micros).strip(_DIGITS):
-        return int(seconds) * NANO + int(micros.ljust(9, b"0")[:9])
+        seconds = int(prefix[1:17], 16) - _TAI_EPOCH
+        return seconds * NANO + int(prefix[17:], 16) if 0 <= seconds < _FAR else None
+    digits, dot, micros = prefix.partition(b".")
+    if dot and not (digits + micros).strip(_DIGITS):
+        return int(digits) * NANO + int(micros.ljust(9, b"0")[:9])
     if prefix[4:5] == b"-":
         return _iso(prefix, east)
     return _syslog(prefix, now, east)

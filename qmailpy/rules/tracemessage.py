@@ -1,17 +1,21 @@
 """What qmail-trace looks for, and what it knows of a message; and the numbers in lines of the log.  Pure."""
 
+from collections import OrderedDict
+
 from qmailpy.rules import trace
 from qmailpy.rules.logline import safe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections import OrderedDict
     from typing import Any
 
     Piece = tuple[int, bytes, bytes]  # position in all logs, prefix, text
 
 _DIGITS = b"0123456789"
-_REMEMBERED = 20000  # messages whose qp is known, and lines that came before their message
+_REMEMBERED = 20000  # messages whose qp is known, deliveries, lines that came before their message
+_EARLY = 100  # lines of one message that came before it
+_NEAR = 100_000  # lines between a message and the line that names its qp: such numbers come back too
+_OVERHEAD = 150  # bytes of a line besides its text
 
 
 class Query:
@@ -58,8 +62,8 @@ class Message:
     """One incarnation of a number.
 
     key: number and nanoseconds, empty where no trace line has said it; qp: -1 where unknown; led_to: qps; because: the
-    message that led to it, or None; cut: lines were left off; ended: end msg was seen; entered: its beginning was seen;
-    at: the position of its first line; gone: nobody will ask for its lines.
+    number of the message that led to it, or None; held: bytes of its lines; cut: lines were left off; ended: end msg
+    was seen; entered: its beginning was seen; at: the position of its first line; gone: nobody will ask for its lines.
     """
 
     __slots__ = (
@@ -86,11 +90,79 @@ class Message:
         self.number, self.at, self.key = number, at, b""
         self.lines: list[Piece] = []
         self.led_to: list[int] = []
-        self.because: Message | None = None
+        self.because: int | None = None  # no more: a chain of messages would keep each other
         self.qp = self.uid = self.bytes = -1
         self.sender: bytes | None = None
-        self.held = 0  # bytes of lines
+        self.held = 0
         self.wanted = self.cut = self.ended = self.entered = self.gone = False
+
+    def forget(self) -> None:
+        """What was said of it."""
+        self.held = 0
+        self.lines.clear()
+        self.led_to.clear()
+
+
+class Early:
+    """Lines that came before their message: the oldest go where they are too many, or too long."""
+
+    __slots__ = ("_budget", "_held", "_pieces")
+
+    def __init__(self, budget: int) -> None:
+        """budget: of bytes."""
+        self._budget, self._held = budget, 0
+        self._pieces: OrderedDict[tuple[str, int | bytes], list[Piece]] = OrderedDict()
+
+    def keep(self, key: "tuple[str, int | bytes]", piece: "Piece", most: int = _EARLY) -> None:
+        """most: lines of this message that are kept besides."""
+        pieces = self._pieces[key] = [*self.take(key)[:most], piece]
+        self._held += sum(map(weight, pieces))
+        while len(self._pieces) > _REMEMBERED or self._held > self._budget:
+            self._held -= sum(map(weight, self._pieces.popitem(last=False)[1]))
+
+    def take(self, key: "tuple[str, int | bytes]") -> "list[Piece]":
+        """Its message has come."""
+        pieces = self._pieces.pop(key, [])
+        self._held -= sum(map(weight, pieces))
+        return pieces
+
+
+class Leading:
+    """Which message has which qp, and which lead to one that has not come yet."""
+
+    __slots__ = ("_awaited", "_by_qp")
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._by_qp: OrderedDict[int, Message] = OrderedDict()
+        self._awaited: OrderedDict[int, tuple[int, int]] = OrderedDict()  # number that leads to it, said where
+
+    def of(self, qp: int) -> Message | None:
+        """The last one that had it."""
+        return self._by_qp.get(qp)
+
+    def come(self, message: Message, at: int) -> bool:
+        """It has a qp.  Result: whether one that is wanted leads to it.  at: the position of the line."""
+        remember(self._by_qp, message.qp, message)
+        parent, said = self._awaited.pop(message.qp, (-1, 0))
+        if parent < 0 or at - said >= _NEAR:
+            return False
+        message.because = parent
+        return True
+
+    def lead(self, message: Message, qp: int, at: int) -> Message | None:
+        """The message that this one, which is wanted, leads to, if that is there."""
+        other = self._by_qp.get(qp)
+        if other is None or other is message or other.gone or at - other.at >= _NEAR:
+            remember(self._awaited, qp, (message.number, at))
+            return None
+        other.because = message.number if other.because is None else other.because
+        return other
+
+
+def weight(piece: "Piece") -> int:
+    """Bytes that it takes."""
+    return len(piece[1]) + len(piece[2]) + _OVERHEAD
 
 
 def _digits(text: bytes) -> int | None:
@@ -107,6 +179,13 @@ def behind(text: bytes, before: bytes) -> int | None:
     """The number after the first of these words."""
     at = text.find(before)
     return _digits(text[at + len(before) :]) if at >= 0 else None
+
+
+def forwarded(text: bytes) -> int | None:
+    """The qp that qmail-local's summary of a delivery names; a user's own words may stand before it."""
+    words = text[text.rfind(b"did_") :].split(b"/")
+    good = b": success: " in text and len(words) > 1 and not words[0].strip(b"did_0123456789+")
+    return first(words[1], b"qp_") if good else None
 
 
 def last(text: bytes, before: bytes) -> int | None:

@@ -2,15 +2,16 @@
 
 Each message that is in the log just now has an entry with the lines that are its own, because whether it is wanted may
 be known only from its last recipient. The entries of those that are not wanted go when their message ends; together
-they have BUDGET bytes, and beyond that the oldest lose their lines (`cut`). What a wanted message led to (its bounce, a
-forward, a report) is found by the qp in the lines, and is wanted too. A trace line names its message and its
-incarnation; qmail's own lines are joined by number, from `new msg` to `end msg`.  Pure.
+they have BUDGET bytes, and beyond that the oldest lose their lines (`cut`); those that are wanted have as many, and
+beyond that the first are left out. What a wanted message led to (its bounce, a forward, a report) is found by the qp in
+the lines, and is wanted too. A trace line names its message and its incarnation; qmail's own lines are joined by
+number, from `new msg` to `end msg`.  Pure.
 """
 
 from collections import OrderedDict, deque
 
 from qmailpy.rules import trace
-from qmailpy.rules.tracemessage import Message, Query, behind, first, last, remember
+from qmailpy.rules.tracemessage import Early, Leading, Message, Query, behind, first, forwarded, last, remember, weight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
 BUDGET = 64 << 20  # bytes of lines that are kept of messages that nobody has asked for
 MOST_LINES = 5000  # of one message that are kept
 MOST_STORIES = 1000  # messages that are told of: the last ones
-MOST_TOLD = 200_000  # lines of all of them
-_EARLY = 100  # lines of one message that came before it
+MOST_LIVE = 100_000  # messages that are in the log at a time: of more the oldest count as ended
 _ENDED = 2000  # messages that have ended, which may turn out to be somebody's bounce or forward
-_NEAR = 100_000  # lines between a message and the line that names its qp: such numbers come back too
-_OVERHEAD = 150  # bytes of a line besides its text
+_NUMBER = 50  # bytes of a qp that is kept
 
 
 class Tracker:
@@ -35,14 +34,13 @@ class Tracker:
         """budget: of bytes; less in a test."""
         self._query, self._budget = query, budget
         self._at = self._held = self._told = 0
-        self._live: dict[int, Message] = {}
+        self._live: OrderedDict[int, Message] = OrderedDict()
         self._keys: OrderedDict[bytes, Message] = OrderedDict()
-        self._deliveries: dict[int, Message] = {}
+        self._deliveries: OrderedDict[int, Message] = OrderedDict()
         self._order: OrderedDict[Message, None] = OrderedDict()  # with lines that may have to go, oldest first
         self._ended: deque[Message] = deque()
-        self._by_qp: OrderedDict[int, Message] = OrderedDict()
-        self._early: OrderedDict[tuple[str, int | bytes], list[Piece]] = OrderedDict()
-        self._awaited: OrderedDict[int, tuple[Message, int]] = OrderedDict()  # qp -> who leads to it, said where
+        self._leading = Leading()
+        self._early = Early(budget // 4)
         self.stories: deque[Message] = deque()
         self.refusals: deque[Piece] = deque(maxlen=100)  # of servers: what never became a message
         self.dropped = 0  # stories beyond MOST_STORIES
@@ -91,12 +89,9 @@ class Tracker:
         message.sender = text[text.find(b" from <") + 7 : text.rfind(b"> qp ")]
         self._keep(message, piece)
         self._meet(message, message.sender)
-        remember(self._by_qp, qp, message)
-        parent, said = self._awaited.pop(qp, (None, 0))
-        if parent is not None and self._at - said < _NEAR:
-            message.because = parent
+        if self._leading.come(message, self._at):
             self._want(message)
-        for early in self._early.pop(("qp", qp), ()):
+        for early in self._early.take(("qp", qp)):
             self._keep(message, early)
             self._look_for_name(message, early[2])
 
@@ -105,7 +100,7 @@ class Tracker:
         if delivery is None or number is None:
             return
         message = self._of(number)
-        self._deliveries[delivery] = message
+        remember(self._deliveries, delivery, message)
         self._keep(message, piece)
         self._meet(message, text[text.rfind(b" ") + 1 :])
 
@@ -114,9 +109,7 @@ class Tracker:
         if message is None:
             return
         self._keep(message, piece)
-        words = text[text.rfind(b"did_") :].split(b"/")  # a user's own words may stand before it
-        if b": success: " in text and len(words) > 1 and not words[0].strip(b"did_0123456789+"):
-            self._follow(message, first(words[1], b"qp_"))
+        self._follow(message, forwarded(text))
 
     def _led_to(self, text: bytes, piece: "Piece") -> None:
         number, qp = behind(text, b" msg "), last(text, b" qp ")
@@ -152,7 +145,7 @@ class Tracker:
             return
         message = self._of_key(key, fields)
         if message is None:
-            remember(self._early, ("key", key), [*self._early.get(("key", key), ())[:_EARLY], piece])
+            self._early.keep(("key", key), piece)
             return
         self._keep(message, piece)
         for name in ("sender", "recipient", "address"):
@@ -178,7 +171,7 @@ class Tracker:
         if self._query.key == key:
             self._want(live)
         remember(self._keys, key, live)
-        for early in self._early.pop(("key", key), ()):
+        for early in self._early.take(("key", key)):
             self._keep(live, early)
             self._look_for_name(live, early[2])
         return live
@@ -193,11 +186,11 @@ class Tracker:
         qp = first(fields.get("qp", b""), b"")
         if qp is None:
             return
-        message = self._by_qp.get(qp)
+        message = self._leading.of(qp)
         if message is not None and not message.ended:
             self._keep(message, piece)
         else:
-            remember(self._early, ("qp", qp), [piece])
+            self._early.keep(("qp", qp), piece, most=0)
 
     def _look_for_name(self, message: Message, text: bytes) -> None:
         if not message.wanted and self._query.is_named_by(text):
@@ -211,6 +204,8 @@ class Tracker:
 
     def _begin(self, number: int) -> Message:
         before = self._live.get(number)
+        if before is None and len(self._live) >= MOST_LIVE:
+            before = next(iter(self._live.values()))
         if before is not None:
             self._finish(before)
         message = self._live[number] = Message(number, self._at)
@@ -232,15 +227,18 @@ class Tracker:
                     del self._order[gone]
 
     def _keep(self, message: Message, piece: "Piece") -> None:
-        if message.gone or len(message.lines) >= MOST_LINES:
+        if message.gone or len(message.lines) >= MOST_LINES or message.held > self._budget:
             message.cut = True
             return
         message.lines.append(piece)
+        self._hold(message, weight(piece))
+
+    def _hold(self, message: Message, size: int) -> None:
+        """It takes so many bytes more."""
+        message.held += size
         if message.wanted:
-            self._tell(1)
+            self._tell(size)
         else:
-            size = len(piece[1]) + len(piece[2]) + _OVERHEAD
-            message.held += size
             self._held += size
             if self._held > self._budget:
                 self._make_room()
@@ -255,45 +253,45 @@ class Tracker:
 
     def _forget_lines(self, message: Message) -> None:
         self._held -= message.held
-        message.held = 0
-        message.lines.clear()
+        message.forget()
 
     def _meet(self, message: Message, address: bytes) -> None:
         if not message.wanted and self._query.is_address(address):
             self._want(message)
 
     def _want(self, message: Message) -> None:
-        if message.wanted:
-            return
-        message.wanted = True
-        self._order.pop(message, None)
-        self._held -= message.held
-        message.held = 0
-        self.stories.append(message)
-        self._tell(len(message.lines))
-        for qp in message.led_to:
-            self._lead(message, qp)
+        """And what it led to, and what that did: a chain may be long."""
+        waiting = [message]
+        while waiting:
+            message = waiting.pop()
+            if message.wanted:
+                continue
+            message.wanted = True
+            self._order.pop(message, None)
+            self._held -= message.held
+            led_to = list(message.led_to)
+            self.stories.append(message)
+            self._tell(message.held)
+            others = [self._leading.lead(message, qp, self._at) for qp in reversed(led_to)]
+            waiting += [other for other in others if other is not None]
 
-    def _tell(self, lines: int) -> None:
-        """So many more lines will be told; where they are too many, the first stories are left out."""
-        self._told += lines
-        while len(self.stories) > MOST_STORIES or (self._told > MOST_TOLD and len(self.stories) > 1):
+    def _tell(self, size: int) -> None:
+        """So many more bytes will be told; where they are too many, the first stories are left out."""
+        self._told += size
+        while len(self.stories) > MOST_STORIES or (self._told > self._budget and len(self.stories) > 1):
             gone = self.stories.popleft()
-            self._told -= len(gone.lines)
-            gone.gone, gone.lines = True, []
+            self._told -= gone.held
+            gone.gone = True
+            gone.forget()
             self.dropped += 1
 
     def _follow(self, message: Message, qp: int | None) -> None:
         """It led to the message that has this qp."""
-        if qp is not None and len(message.led_to) < MOST_LINES:
-            message.led_to.append(qp)
-            if message.wanted:
-                self._lead(message, qp)
-
-    def _lead(self, message: Message, qp: int) -> None:
-        other = self._by_qp.get(qp)
-        if other is not None and other is not message and not other.gone and self._at - other.at < _NEAR:
-            other.because = other.because or message
-            self._want(other)
-        else:
-            remember(self._awaited, qp, (message, self._at))
+        if qp is None or message.gone or len(message.led_to) >= MOST_LINES:
+            return
+        message.led_to.append(qp)
+        self._hold(message, _NUMBER)
+        if message.wanted:
+            other = self._leading.lead(message, qp, self._at)
+            if other is not None:
+                self._want(other)

@@ -37,9 +37,25 @@ def sentence(text: bytes, clock: "Clock") -> bytes:
     return _of_line(text).translate(_PRINTABLE)
 
 
+def printable(text: bytes) -> bytes:
+    """Without bytes that a terminal obeys."""
+    return text.translate(_PRINTABLE)
+
+
 def is_beginning(text: bytes) -> bool:
     """Whether this comes before everything else, though others may have been quicker to say theirs."""
     return text.startswith(trace.PREFIX) and (b" event=received " in text[:80] or b" event=accepted " in text[:80])
+
+
+def delivery(text: bytes) -> bytes:
+    """The number of the delivery that this line is about; empty where it is about none."""
+    if text.startswith(trace.PREFIX):
+        fields = trace.decode(text[len(trace.PREFIX) :]) or {}
+        number = fields.get("delivery", b"")
+    else:
+        number = text.removeprefix(b"starting ").partition(b":")[0]
+        number = number.removeprefix(b"delivery ") if number.startswith(b"delivery ") else b""
+    return number if number.isdigit() else b""
 
 
 def _of_line(text: bytes) -> bytes:
@@ -77,8 +93,16 @@ def _of_line(text: bytes) -> bytes:
 
 
 def _readable(report: bytes) -> bytes:
-    """What was said, with its blanks: the log shows them as _, and the end of a line as /."""
-    return report.removesuffix(b"/").replace(b"/", b" / ").replace(b"_", b" ")
+    """What was said, with its blanks: the log shows them as _, and the end of a line as /.
+
+    A / between two small letters is one, as in control/smtproutes: no line begins so behind a word.
+    """
+    parts = report.removesuffix(b"/").split(b"/")
+    words = [parts[0]]
+    for part in parts[1:]:
+        is_own = words[-1][-1:].islower() and part[:1].islower()
+        words += [b"/" if is_own else b" / ", part]
+    return b"".join(words).replace(b"_", b" ")
 
 
 def _of_trace(fields: "Fields", clock: "Clock") -> bytes:

@@ -29,8 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from qmailpy.send.ordering import Ordering
-    from qmailpy.send.straight import Straight, Straights
+    from qmailpy.send.jobs import Orders, Straights, Unprepared
 
 _STARTS = 50  # deliveries begun in one turn
 _SKIPS = 1000  # records looked at in one turn of a job: a file may hold a million that are done
@@ -48,7 +47,7 @@ class Channel:
         deliveries: Deliveries,
         ending: Ending,
         finished: "Callable[[int], None]",
-        ordering: "Ordering",
+        ordering: "Orders",
     ) -> None:
         """ending: of this channel; finished(number): nothing is left to do; ordering: may keep one from its try."""
         self._log, self._queue, self._controls = log, queue, controls
@@ -57,7 +56,7 @@ class Channel:
         self.waiting = Waiting()
         self.lanes = Lanes(log, controls, is_remote=self.number == REMOTE)
         ending.meet(self.waiting, self.lanes, self.wait, self._park, finished)
-        self._fresh: OrderedDict[int | Straight, None] = OrderedDict()
+        self._fresh: OrderedDict[int | Unprepared, None] = OrderedDict()
         self._begun: deque[Job] = deque()
         self._jobs = ending.jobs
         self._retrying = 0  # slots held by deferred mail
@@ -67,7 +66,7 @@ class Channel:
 
     # what comes in
 
-    def add_fresh(self, message: "int | Straight", *, overdue: bool = False) -> None:
+    def add_fresh(self, message: "int | Unprepared", *, overdue: bool = False) -> None:
         """A message that was never tried: its number, or itself if it is tried straight from todo/.
 
         overdue: it has waited for that already, and comes before the others.
@@ -145,7 +144,7 @@ class Channel:
         if not isinstance(message, int):
             assert self.straights is not None
             if self.lanes.is_open_for(message.recipient):
-                self.straights.start(message, self.deliveries, now)
+                self.straights.start(message, now)
             else:
                 self.straights.keep(message.number)
         elif message not in self._jobs:

@@ -6,7 +6,7 @@ there are no old ones: a file that makes no sense counts as missing, aloud.
 
 import posix
 
-from qmailpy.disk import control
+from qmailpy.disk import control, control_kinds
 from qmailpy.disk.home import Home
 from qmailpy.rules import bounce, logline
 from qmailpy.rules.rewrite import Domains
@@ -63,7 +63,7 @@ class Controls:
             return error.alert, True
         except Die:
             return logline.REREAD % b"locals", True  # there is neither locals nor me
-        doubts = reading.doubts + reading.doubts_on_hup
+        doubts = reading.doubts + reading.doubts_on_hup + reading.oddities()
         if doubts:
             return logline.REREAD_NONSENSE % doubts[0], False
         self._take(reading)
@@ -81,6 +81,7 @@ class _Reading:
     def __init__(self, home: Home) -> None:
         """Errors: Die TEMP; of them _UnreadableError where it is about one file."""
         self._home = home
+        self._texts: dict[bytes, bytes] = {}  # but those that are not there
         self.doubts: list[bytes] = []
         self.doubts_on_hup: list[bytes] = []
         me = self._text("me")
@@ -109,11 +110,25 @@ class _Reading:
             control.mapping(self._listing("virtualdomains") or []),
         )
 
+    def oddities(self) -> list[bytes]:
+        """What their writer did not mean: a line without its colon, an editor's CR or blank, a value below line 1."""
+        found = [b"control/me is empty"] if self._me == b"" else []
+        for name, text in self._texts.items():
+            kind = control_kinds.KINDS[name]
+            if kind != control_kinds.NUMBER:  # 50M is 50
+                doubts = control_kinds.doubts(kind, text)
+                found += [b"control/%s: %s" % (name, doubt.removesuffix(b" and is ignored")) for doubt in doubts]
+        return found
+
     def _text(self, name: str) -> bytes | None:
+        path = name.encode()
         try:
-            return control.read(self._home.control(name.encode()))
+            text = control.read(self._home.control(path))
         except Die as death:
-            raise _UnreadableError(name.encode(), death.text.rpartition(b": ")[2]) from None
+            raise _UnreadableError(path, death.text.rpartition(b": ")[2]) from None
+        if text is not None:
+            self._texts[path] = text
+        return text
 
     def _listing(self, name: str) -> list[bytes] | None:
         text = self._text(name)

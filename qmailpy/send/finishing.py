@@ -37,6 +37,7 @@ class Finishing:
         self._told: deque[tuple[int, int]] = deque()  # many at once: message, qp of the bounce that tells of it
         self.budget: Budget | None = None
         self.ended: Callable[[int], None] = _nobody  # told of every message that ends here
+        self.left_open: Callable[[int], None] = _nobody  # told where one channel is finished and the other is not
         self.is_deleted: Callable[[int], bool] = _no  # whether an administrator wishes that it goes without a word
         self.leaving = False  # no new bounce is begun: the next start finds the message where it is
 
@@ -67,8 +68,11 @@ class Finishing:
         self._bounces.step()
 
     def _finish(self, number: int) -> None:
-        if not self._cleaner.alive or number in self._bouncing or self._queue.is_open(number):
-            return  # the next start finds it; the other channel will come here too
+        if not self._cleaner.alive or number in self._bouncing:
+            return  # the next start finds it
+        if self._queue.is_open(number):
+            self.left_open(number)  # the other channel will come here too
+            return
         if self.is_deleted(number):  # what was under way then has failed meanwhile, and nobody is told
             self._queue.drop_bounce(number)
         if not self._queue.has_bounce(number):

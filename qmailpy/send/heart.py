@@ -85,7 +85,7 @@ class Heart:
             for ending in [Ending(loop, log, self._queue, controls, reports, spawner.channel)]
         ]
         remote = self._channels[REMOTE]
-        remote.deliveries.heard = Relays(loop, home, remote.waiting).heard
+        remote.deliveries.heard = Relays(loop, log, home, remote.waiting).heard
         self._todo = Todo(
             loop,
             log,
@@ -101,6 +101,7 @@ class Heart:
         self._loading = Loading(loop, log, self._queue, self._claiming, self._channels, self._finishing)
         self._ordering.meet(self._channels, self._finishing, self._todo)
         self._finishing.ended, self._finishing.is_deleted = self._ordering.forget, self._ordering.is_deleted
+        self._finishing.left_open = self._ordering.look
         self._collecting = Collecting(log, self._cleaner, paths)
         self._answering = Answering(loop, log, home, self._channels, self._ordering)
         self._answering.load = self._loading.load

@@ -1,9 +1,44 @@
-"""A job: a message on one channel, from the opening of its file to the last report (spec/04 2)."""
+"""A job: a message on one channel, from the opening of its file to the last report (spec/04 2).
+
+And what those who have jobs need of others, who stand above them.
+"""
 
 from qmailpy.disk.queue.recipients import Recipients
 from qmailpy.disk.queue.wishes import Asked
 from qmailpy.rules.delivery_status import Outcome
 from qmailpy.wire.parameters import MessageParameters
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Orders(Protocol):
+        """What an administrator has ordered (send/ordering)."""
+
+        def __contains__(self, number: int) -> bool:
+            """Whether nothing of this message may be begun."""
+
+        def catch(self, number: int, channel: int) -> bool:
+            """Whether this message, which would wait on this channel now, is kept there."""
+
+        def forget(self, number: int) -> None:
+            """It has come to its end."""
+
+    class Unprepared(Protocol):
+        """A message that is to be tried straight from todo/ (send/straight)."""
+
+        number: int
+        recipient: bytes
+
+    class Straights(Protocol):
+        """All of these."""
+
+        def start(self, waiting: Unprepared, now: int) -> None:
+            """There is a slot for it."""
+
+        def keep(self, number: int) -> None:
+            """Let it be one like every other."""
+
 
 FAILED_RETRY = 123  # seconds after which what the disk or a neighbour refused is tried again
 

@@ -5,7 +5,7 @@ Only a few are under way at a time, so that bounces need not wait for a hundred 
 Used by send/ordering.
 """
 
-from collections import deque
+from collections import OrderedDict
 
 from qmailpy.disk.home import Home
 from qmailpy.disk.queue.sending import Queue
@@ -33,9 +33,10 @@ class Moving:
     def __init__(self, home: Home, queue: Queue, controls: Controls, bounces: Bounces) -> None:
         """None yet."""
         self._home, self._queue, self._controls, self._bounces = home, queue, controls, bounces
-        self._waiting: deque[tuple[int, bytes, Moved]] = deque()
+        self._waiting: OrderedDict[int, tuple[bytes, Moved]] = OrderedDict()
         self._numbers: set[int] = set()
         self._under_way = 0
+        self._stepping = False
 
     def __contains__(self, number: int) -> bool:
         """Whether this one is being moved, or waits for that."""
@@ -47,17 +48,27 @@ class Moving:
         place: of skeletons/elsewhere; moved(text): told later, nothing if the other queue has it, else D or Z and why.
         """
         self._numbers.add(number)
-        self._waiting.append((number, place, moved))
+        self._waiting[number] = place, moved
         self._step()
 
+    def withdraw(self, number: int) -> bool:
+        """Let it be, if nothing has begun: the other queue may hang.  False where it is on its way."""
+        if self._waiting.pop(number, None) is not None:
+            self._numbers.discard(number)
+        return number not in self._numbers
+
     def _step(self) -> None:
+        if self._stepping:
+            return  # one that could not begin has ended within itself
+        self._stepping = True
         while self._waiting and self._under_way < _AT_ONCE:
-            number, place, moved = self._waiting.popleft()
+            number, (place, moved) = self._waiting.popitem(last=False)
             self._under_way += 1
             try:
                 self._begin(number, place, moved)
             except OSError:
                 self._end(number, moved, _CRASHED)
+        self._stepping = False
 
     def _begin(self, number: int, place: bytes, moved: "Moved") -> None:
         def ended(qp: int | None) -> None:

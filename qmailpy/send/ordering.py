@@ -76,6 +76,11 @@ class Ordering:
             self._loop.after(0.0, lambda: self._look(number))
         return True
 
+    def look(self, number: int) -> None:
+        """One of its channels is finished: perhaps what is ordered waited for nothing else."""
+        if number in self._orders:
+            self._loop.after(0.0, lambda: self._look(number))
+
     def is_deleted(self, number: int) -> bool:
         """Whether its sender shall hear nothing of what has failed."""
         order = self._orders.get(number)
@@ -102,6 +107,7 @@ class Ordering:
             return self._order(number, Order(verb, key, text.replace(b"\0", b"")))
         except Trouble as trouble:
             self._log.tell(trouble)
+            self.look(number)  # what was ordered before still is
             for channel in () if number in self._orders else self._caught.pop(number, ()):
                 self._channels[channel].waiting.add(number, clock.now() + FAILED_RETRY)
             return asking.FAILED + trouble.name + b": " + words(trouble.error)
@@ -130,7 +136,7 @@ class Ordering:
     def _order(self, number: int, order: Order) -> bytes:
         assert self._finishing is not None
         assert self._todo is not None
-        if number in self._moving:
+        if not self._moving.withdraw(number):
             return asking.ENDING
         is_new = self._queue.is_new(number)
         if not is_new and not self._queue.is_taken(number):
@@ -168,7 +174,7 @@ class Ordering:
 
     def _release(self, number: int) -> bytes:
         order = self._orders.get(number)
-        if order is None or order.letter not in (HOLD, MOVE) or number in self._moving:
+        if order is None or order.letter not in (HOLD, MOVE) or not self._moving.withdraw(number):
             return asking.NOT_HELD
         self._let_go(number)
         self._log.say(logline.ordered(number, b"release"))
@@ -222,6 +228,8 @@ class Ordering:
 
     def _moved(self, number: int, order: Order, text: bytes) -> None:
         """text: nothing where the other queue has it, else D or Z and why not."""
+        if self._orders.get(number) is not order:
+            return  # meanwhile something else was ordered; its number may even be another message's
         try:
             if not text:
                 for channel in self._channels:

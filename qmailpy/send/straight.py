@@ -18,7 +18,6 @@ from qmailpy.rules import logline, schedule
 from qmailpy.send.channel import Channel
 from qmailpy.send.cleaner import Cleaner
 from qmailpy.send.controls import Controls
-from qmailpy.send.deliveries import Deliveries
 from qmailpy.send.jobs import FAILED_RETRY, Job
 from qmailpy.send.log import Log
 from qmailpy.system import clock
@@ -29,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qmailpy.send.ordering import Ordering
+    from qmailpy.send.jobs import Orders, Unprepared
 
 _WAITING, _TRYING, _KEEPING, _KEPT, _DONE = range(5)
 _TRYING_LIMIT = 1.8  # seconds, and TICK on top makes two
@@ -98,7 +97,7 @@ class Straights:
         controls: Controls,
         cleaner: Cleaner,
         gone: "Callable[[int], None]",
-        ordering: "Ordering",
+        ordering: "Orders",
     ) -> None:
         """gone(number): told when todo/N has been removed; ordering: what may not be begun."""
         self._loop, self._log, self._claiming, self._controls = loop, log, claiming, controls
@@ -132,9 +131,10 @@ class Straights:
         if number in self._waiting:
             self._keep([self._waiting[number]])
 
-    def start(self, straight: Straight, deliveries: Deliveries, now: int) -> None:
-        """There is a slot for it."""
-        if straight.state != _WAITING:
+    def start(self, waiting: "Unprepared", now: int) -> None:
+        """There is a slot for it, if it still waits."""
+        straight = self._waiting.get(waiting.number)
+        if straight is None or straight is not waiting:
             return
         del self._waiting[straight.number]
         self._trying[straight.number] = straight
@@ -146,7 +146,7 @@ class Straights:
             straight.channel.lanes.leave(lane)
             self._ended(straight, letter, text)
 
-        deliveries.start(
+        straight.channel.deliveries.start(
             straight.number,
             straight.sender,
             straight.recipient,

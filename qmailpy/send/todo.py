@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qmailpy.send.ordering import Ordering
+    from qmailpy.send.jobs import Orders
 
 INTERVAL = 1500  # seconds between two scans that nobody asked for
 _BLIND = 30  # seconds between scans while there is no trigger
@@ -53,7 +53,7 @@ class Todo:
         channels: list[Channel],
         finished: "Callable[[int], None]",
         bouncing: "Callable[[], int]",
-        ordering: "Ordering",
+        ordering: "Orders",
     ) -> None:
         """finished(number): told of a message without recipients; bouncing(): how many bounces are being injected.
 

@@ -23,7 +23,7 @@ MINE = b"qmail-send"
 TELLERS = (b"qmail-lspawn", b"qmail-rspawn")  # indexed by channel
 DOOR = b"qmail-queued"
 DIALOGUE = b"dialogue"  # one line of what qmail-remote and a peer say
-_BY = {b"qmail-local", b"qmail-remote"}  # for whom their spawners may speak
+_BY = (b"qmail-local", b"qmail-remote")  # for whom their spawners may speak
 _ROUTES = 1000  # recipients of one message whose ways are told: a list has a hundred thousand
 _OURS = ("msg", "by", "event", "delivery")
 
@@ -78,7 +78,7 @@ class Tracing:
         by = fields.get("by", b"")
         self._line(
             trace.key(number, self.written(number)),
-            by if by in _BY else TELLERS[channel],
+            by if by == _BY[channel] else TELLERS[channel],
             fields.get("event", b"unreadable"),
             {"delivery": delivery, **_theirs(fields)},
         )

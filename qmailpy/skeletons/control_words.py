@@ -7,8 +7,9 @@ read).
 """
 
 from qmailpy.disk import control
-from qmailpy.disk.control_kinds import KINDS, LIST, MAP, NUMBER, doubts
+from qmailpy.disk.control_kinds import KINDS, LIST, MAP, NUMBER
 from qmailpy.disk.home import Home
+from qmailpy.skeletons.control_doubts import doubts
 from qmailpy.skeletons.json_words import text
 from qmailpy.verdict import Die
 
@@ -35,7 +36,7 @@ def described(
             continue
         fallback = me if or_me and me is not None else default
         told["value"] = _default(kind, fallback) if content is None else _value(kind, content, fallback)
-        told["doubts"] = [] if content is None else [text(words) for words in doubts(kind, content)]
+        told["doubts"] = [] if content is None else [text(words) for words in doubts(name, content)]
         yield told
     for name in sorted(set(names) - known):
         yield {"file": text(name), "kind": None, "set": True, "value": None, "doubts": []}

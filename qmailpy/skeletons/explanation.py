@@ -86,11 +86,13 @@ class Explanation:
         self._left: set[tuple[bytes, bytes]] = set()  # domain, sender
         self._steps: list[Step] = []
 
-    def of(self, recipient: bytes) -> list[Step]:
-        """All steps for a recipient, as it would stand in an envelope."""
+    def of(self, recipient: bytes, written: bytes = b"") -> list[Step]:
+        """All steps for a recipient, as it would stand in an envelope.  written: the same as somebody wrote it."""
         self._steps = []
         self._seen.clear()
         self._left.clear()
+        if written not in (b"", recipient):
+            self._say(0, DOMAIN, written + b" is completed to " + recipient)
         try:
             self._address(recipient.partition(b"\0")[0], 0, (), self._sender)
         except _Enough:

@@ -260,8 +260,8 @@ def _ask_once(home: Home, speaker: bytes) -> "wire.List | wire.Answer":
     except BlockingIOError:
         return wire.Answer(wire.BUSY, 0, b"too many are waiting before it")
     except OSError as error:
-        text = b"the queue is not yours to read, and qmail-queued, who would read it for you, does not run: "
-        raise Die(TEMP, text + words(error)) from None
+        text = b"the queue is not yours to read, and qmail-queued, which reads it for you, does not answer (%s)"
+        raise Die(TEMP, text % words(error)) from None
     heard = []
     try:
         line.send(wire.greeting(speaker), _SILENCE)

@@ -118,7 +118,7 @@ class Call:
         elif letter == b"y":
             choice.younger = _age(content)
         elif letter == b"t":
-            self.text = content
+            self.text = content[: question.REASON_LIMIT]  # as qmail-send takes it, and its orders/ keeps it whole
         elif letter == b"q":
             self.place = content
 

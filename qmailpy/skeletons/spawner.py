@@ -56,6 +56,7 @@ class Spawner:
         self._out = b""
         self._stale = False
         self._open = True  # commands may still come
+        self._hearing = False  # and some that have come are still to be started
         self._heard = True  # somebody reads our reports
         self._launchers = launcher.Launchers(launcher.library())
         self._always_executes = bool(process.environment().get(b"QMAILEXEC"))
@@ -105,8 +106,10 @@ class Spawner:
             self._open = False
             self.loop.forget(0)
             return
+        self._hearing = True
         for command in self._commands.feed(piece):
             self._start(command)
+        self._hearing = False
         self._renew()
 
     def _start(self, command: Command) -> None:
@@ -178,7 +181,7 @@ class Spawner:
 
     def _renew(self) -> None:
         """With a new version installed and nothing under way: exchange our code for it, in place."""
-        if self._busy or self._out or self._commands.partial or not self._open:
+        if self._busy or self._out or self._commands.partial or not self._open or self._hearing:
             return
         if clock.monotonic() < self._renew_again:
             return

@@ -15,6 +15,8 @@ from qmailpy.system.interfaces import own_test as own_test  # noqa: PLC0414 - on
 from qmailpy.system.interfaces import source_for as source_for  # noqa: PLC0414
 
 ROOM = 1 << 18  # bytes of a peer that are kept unread; then it has to wait
+_ANSWERS = 4  # bytes that are kept, for each byte that is sent at once: answers to many commands must not stop them
+_UNSENT = 1 << 20  # bytes that nobody waits for: new keys for one who asks for them for ever, and reads none
 _PIECE = (
     1 << 14
 )  # bytes that are read at a time: the kernel fills memory that is at hand, a quarter of a megabyte is not
@@ -97,7 +99,7 @@ class Stream:
         """connected: does not block, and is ours from now on; None: as one that has ended."""
         self._socket = connected
         self._received = bytearray()
-        self._unsent = b""
+        self._unsent, self._room = b"", ROOM
         self._paused = self._is_waiting = False  # for room for what we keep; until the kernel takes more
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
@@ -121,7 +123,7 @@ class Stream:
             self._end()
             return
         self._received += piece
-        if len(self._received) > ROOM and not self._paused:
+        if len(self._received) > self._room and not self._paused:
             self._loop.remove_reader(self._socket.fileno())
             self._paused = True
         _wake(self._reader)
@@ -138,13 +140,13 @@ class Stream:
             self._lose()
             return
         if not self._unsent and self._is_waiting:
-            self._is_waiting = False
+            self._is_waiting, self._room = False, ROOM
             self._loop.remove_writer(self._socket.fileno())
             _wake(self._writer)
 
     def _lose(self) -> None:
         """It cannot be written any more; what the peer said before it went may lie here still."""
-        while self._socket is not None and len(self._received) <= ROOM:
+        while self._socket is not None and len(self._received) <= self._room:
             before = len(self._received)
             self._hear()
             if len(self._received) == before:
@@ -207,11 +209,13 @@ class Stream:
             return
         if self._unsent:
             self._unsent += content
+            if len(self._unsent) > max(self._room, _UNSENT):
+                self._end()
             return
         self._unsent = content
         self._push()
         if self._unsent and self._socket is not None:
-            self._is_waiting = True
+            self._is_waiting, self._room = True, max(ROOM, _ANSWERS * len(content))
             self._loop.add_writer(self._socket.fileno(), self._push)
 
     def close(self, last: bytes = b"") -> None:

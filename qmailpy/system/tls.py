@@ -42,7 +42,7 @@ class Tls:
         try:
             await secret.shake_hands()
         except ssl.SSLCertVerificationError as error:
-            raise TlsError(_printable(error.verify_message), untrusted=True) from None
+            raise TlsError(_printable(error.verify_message.removesuffix(".")), untrusted=True) from None
         except ssl.SSLError as error:
             raise TlsError(_printable((error.reason or "no reason is known").lower().replace("_", " "))) from None
         if fingerprint:
@@ -139,10 +139,15 @@ class TlsStream:
 
     async def send(self, content: bytes) -> None:
         """Give it to the kernel; comes back when there is room for more.  Errors: ConnectionLost."""
-        try:
-            self._tls.write(content)
-        except ssl.SSLError:
-            raise ConnectionLost from None
+        while True:
+            try:
+                self._tls.write(content)
+                break
+            except ssl.SSLWantReadError:  # it shakes hands once more, as it may before TLS 1.3
+                await self._push()
+                self._incoming.write(await self._below.receive())
+            except ssl.SSLError:
+                raise ConnectionLost from None
         await self._push()
 
     def close(self, last: bytes = b"") -> None:

@@ -130,6 +130,8 @@ class Client:
                 break
             words = self._judge(reply)
             if words:
+                if self._reader.pending and self.step in (MAIL, RCPT) and not self._ahead:
+                    self.body = Body()  # answers before questions: only DATA's tells where it stands
                 return words
         return b""
 
@@ -243,7 +245,7 @@ class Client:
         if UNSAYABLE in errand.answers and (self.whole or errand.is_answered):
             return self._end(RCPT, None)
         self._ahead = b"PIPELINING" in self._offers
-        in_chunks = self._chunking and b"CHUNKING" in self._offers
+        in_chunks = self._chunking and b"CHUNKING" in self._offers and not self._reader.pending
         self.body = Body(in_chunks=in_chunks, ahead=self._ahead, size=errand.size)
         if not self._ahead:
             return errand.mail()

@@ -88,12 +88,12 @@ class Overheard:
         return words
 
     def _hear(self, piece: bytes) -> None:
-        if not piece:
+        if not (piece and self._left):
             return
         *lines, rest = (self._rest + piece).split(b"\n")
         self._rest = rest[: 2 * LONGEST]  # more than is told, so that a secret at its end is still one
-        for line in lines:
-            shown = line.rstrip(b"\r")
+        for line in lines[: self._left]:
+            shown = line[: 2 * LONGEST].rstrip(b"\r")
             is_question = shown.startswith(_QUESTION) and len(shown) > len(_QUESTION) + 1
             self._line(HEARD, _QUESTION + b" " + HIDDEN if is_question else self._client.masked(shown).rstrip(b"\n"))
 

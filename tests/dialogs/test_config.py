@@ -106,7 +106,7 @@ def test_config_fast_adds_to_lists_and_replaces_lines(home: str) -> None:
     assert written["rcpthosts"] == b"old.example.org\nnew.example.com\n"
 
 
-@pytest.mark.parametrize("words", [(), ("a", "b"), ("",), ("a b",), ("joe@example.org",)])
+@pytest.mark.parametrize("words", [(), ("a", "b"), ("",), ("a b",), ("joe@example.org",), ("--help",)])
 def test_config_fast_refuses_what_is_no_name(home: str, words: tuple[str, ...]) -> None:
     done = fast(home, *words)
     assert (done.returncode, done.stdout) == (100, b"")
@@ -157,6 +157,15 @@ def test_config_apologises_for_a_host_without_a_name(home: str, capfdbinary: pyt
         b"Sorry, I couldn't find your hostname.\nYou will have to set up control/me yourself.\n"
     )
     assert control(home) == {}
+
+
+def test_who_asks_config_for_help_does_not_lose_his_control_files(home: str) -> None:
+    fast(home, "mx.example.org")
+    written = control(home)
+    command = [f"{home}/bin/config", "--help"]
+    done = subprocess.run(command, env={"QMAILHOME": home}, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (100, b"config: fatal: usage: config\n")
+    assert control(home) == written
 
 
 def test_the_machine_has_a_loopback_address() -> None:

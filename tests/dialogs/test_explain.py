@@ -71,6 +71,14 @@ def test_the_candidates_are_listed(explained: Explained) -> None:
     ]
 
 
+def test_a_name_without_a_host_goes_where_sendmail_would_send_it(explained: Explained) -> None:
+    explained.put("control/defaulthost", "example.org\n")
+    explained.put("control/envnoathost", "elsewhere.example\n")
+    explained.put("control/locals", "")
+    lines = explained.text("root")
+    assert lines[:3] == ["root", "  domain: root is completed to root@example.org", "  remote: example.org"]
+
+
 def test_it_names_the_file_and_the_line_that_decided(explained: Explained) -> None:
     explained.put("control/locals", f"#x\n{DOMAIN}\n")
     explained.put("control/virtualdomains", "virt.example:old\n# no\nvirt.example:alias-v\n.sub.example:\n:\n")

@@ -36,6 +36,11 @@ def test_an_existing_one_is_left_alone(tmp_path: Path) -> None:
     assert run(tmp_path, "Maildir") == (111, words)
 
 
+def test_a_request_for_help_makes_no_directory(tmp_path: Path) -> None:
+    assert run(tmp_path, "--help") == (100, b"maildirmake: fatal: usage: maildirmake directory\n")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_missing_parent_is_said(tmp_path: Path) -> None:
     words = b"maildirmake: fatal: unable to mkdir a/b: file does not exist\n"
     assert run(tmp_path, "a/b") == (111, words)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.queue_support import INTERPRETER, LIBRARY, open_door
-from tests.send_support import LOCAL, MESSAGE, REMOTE, SENDER, Sender, Store, pipe
+from tests.send_support import LOCAL, MESSAGE, REMOTE, SENDER, Sender, Store, pipe, senders
 from tests.support import RecordingQueue, bare_home, wait_for, write
 
 Start = Callable[..., Sender]
@@ -29,16 +29,8 @@ def store(home: str) -> Store:
 @pytest.fixture
 def start(home: str) -> Iterator[Start]:
     """Starts a qmail-send that is up when this returns, and ends them all after the test."""
-    running: list[Sender] = []
-
-    def starter(**options: object) -> Sender:
-        sender = Sender(home, **options)  # type: ignore[arg-type]
-        running.append(sender)
-        return sender.wait_started()
-
-    yield starter
-    for sender in running:
-        sender.close()
+    with senders(home) as start:
+        yield start
 
 
 def gone(store: Store) -> None:

@@ -31,6 +31,17 @@ info msg 7: bytes 12 from <ann@example.org> qp 52 uid 0
 starting delivery 3: msg 7 to remote far@far.example
 delivery 3: deferral: x\x1b[2J/
 """
+TWO_AT_ONCE = """new msg 9
+info msg 9: bytes 12 from <far@far.example> qp 53 uid 0
+starting delivery 4: msg 9 to remote joe@b.example
+starting delivery 5: msg 9 to remote joe@c.example
+trace: msg=9.113 by=qmail-remote event=connect delivery=4 address=192.0.2.4 host=b.example result=new
+trace: msg=9.113 by=qmail-remote event=connect delivery=5 address=192.0.2.5 host=c.example result=new
+trace: msg=9.113 by=qmail-remote event=answer delivery=5 address=192.0.2.5 step=done reply="250 ok"
+delivery 5: success: x/
+delivery 4: success: x/
+end msg 9
+"""
 
 
 def run(*words: str, log: str = "", output: int = subprocess.PIPE) -> "subprocess.CompletedProcess[bytes]":
@@ -123,12 +134,31 @@ def test_several_logs_are_one(tmp_path: object) -> None:
     server = write(
         f"{tmp_path}/server",
         "trace: msg=- by=qmail-smtpd event=received qp=50 client=192.0.2.7 helo=there\n"
-        'qmail-smtpd: refused 192.0.2.9 rule=badmailfrom helo=x from=<a@b> to=<joe@example.org> reply="553 no"\n',
+        'qmail-smtpd: refused 192.0.2.9 rule=badmailfrom helo=\33[2J from=<a@b> to=<joe@example.org> reply="553 no"\n',
     )
     text = told("--log", server, f"--log={first}", "joe@example.org", second)
     assert "came by SMTP from 192.0.2.7, which calls itself there" in text
-    assert text.endswith('reply="553 no"\n')
+    assert text.endswith('helo=?[2J from=<a@b> to=<joe@example.org> reply="553 no"\n')  # none that a terminal obeys
     assert "delivery 1 failed for good" in text
+
+
+def test_a_loggers_directory_is_its_old_logs_and_the_current_one(tmp_path: object) -> None:
+    lines = STORY.splitlines(keepends=True)
+    for name, part in (("current", lines[10:]), ("@400000006b01f4b022886694.s", lines[:5]), ("previous", lines[7:10])):
+        write(f"{tmp_path}/{name}", "".join(part))
+    write(f"{tmp_path}/@400000006b01f4b522886694.u", "".join(lines[5:7]))
+    write(f"{tmp_path}/state", "end msg 7\n")
+    for folder in (f"{tmp_path}", f"{tmp_path}/"):
+        assert told("joe@example.org", folder) == told("joe@example.org")
+
+
+def test_of_deliveries_at_the_same_time_each_line_says_whose_it_is() -> None:
+    text = told("far@far.example", log=STORY + TWO_AT_ONCE)
+    assert [line for line in text.splitlines() if "connected" in line or "at the end" in line] == [
+        "    delivery 4: connected to 192.0.2.4 (b.example)",
+        "    delivery 5: connected to 192.0.2.5 (c.example)",
+        "    192.0.2.5 at the end said: 250 ok",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +172,7 @@ def test_several_logs_are_one(tmp_path: object) -> None:
         (("nobody@else",), 100, b"nothing about nobody@else in this log\n"),
         (("<else@x>",), 100, b"control/trace says 1\n"),
         (("7", "/nowhere/log"), 111, b"unable to read /nowhere/log: file does not exist\n"),
-        (("7", "/"), 111, b"unable to read /: is a directory\n"),
+        (("7", "/"), 111, b"unable to read /current: file does not exist\n"),
     ],
 )
 def test_what_it_says_when_there_is_nothing(words: tuple[str, ...], code: int, error: bytes) -> None:

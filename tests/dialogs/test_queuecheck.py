@@ -143,15 +143,17 @@ def test_every_state_that_is_none_is_told_and_goes_aside(scene: Scene, remains: 
     assert check(scene).code == 0
 
 
+@pytest.mark.parametrize("mode", ["0666", "0000"])
 @pytest.mark.parametrize("name", ["mess", "todo", "info", "local", "bounce", "orders"])
-def test_a_wrong_mode_is_told_and_mended_for_every_kind_of_file(scene: Scene, name: str) -> None:
+def test_a_wrong_mode_is_told_and_mended_for_every_kind_of_file(scene: Scene, name: str, mode: str) -> None:
     taken = scene.taken_up(local=b"Ta@x\0", bounce=b"<b@x>:\nno\n\n")
     new = scene.store.put([LOCAL], pull=False)
     number = new if name in ("mess", "todo") else taken
     if name == "orders":
         write(scene.path(name, number), b"h1 \0")
-    os.chmod(scene.path(name, number), 0o666)
-    assert check(scene).out.count(b"mode 0666: make it uid ") == (2 if name == "todo" else 1)  # intd/N is the same file
+    os.chmod(scene.path(name, number), int(mode, 8))
+    said = b"mode %s: make it uid " % mode.encode()
+    assert check(scene).out.count(said) == (2 if name == "todo" else 1)  # intd/N is the same file
     assert check(scene, "--mend").code == 0
     scene.check_legal()
     assert check(scene).code == 0

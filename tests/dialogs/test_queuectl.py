@@ -82,6 +82,14 @@ def test_messages_are_chosen_by_number_sender_recipient_and_age(store: Store) ->
     }
 
 
+def test_a_number_that_is_not_there_is_said_whatever_is_asked(store: Store) -> None:
+    there = store.put([b"ann@a.example"], pull=False)
+    for command in ("list", "show", "cat"):
+        done = ctl(store, command, "99", str(there))
+        assert (done.code, done.err) == (1, b"#99  no such message\n"), command
+        assert done.out
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -364,7 +372,7 @@ def test_orders_for_a_qmail_send_that_does_not_run_are_done_when_it_starts(store
     assert ctl(store, "hold", str(held), str(freed)).code == 0
     assert ctl(store, "release", str(freed)).code == 0
     assert b"at the next start of qmail-send" in ctl(store, "delete", str(deleted)).out
-    assert ctl(store, "-t", "no", "bounce", str(failed)).code == 0
+    assert ctl(store, "-t", "no" * 5000, "bounce", str(failed)).code == 0
     assert ctl(store, "retry", str(failed)).code == 111
     with Sender(store.home, environment=bounces.environment) as sender:
         for spawner in (sender.local, sender.remote):
@@ -372,7 +380,7 @@ def test_orders_for_a_qmail_send_that_does_not_run_are_done_when_it_starts(store
         sender.log.ends(3)
         assert sender.local.is_quiet()
         assert ": delete" in sender.log.text()
-    assert [b"<%s>:\nno\n\n" % LOCAL in message for message, _ in bounces.messages] == [True]
+    assert [b"<%s>:\n%s\n\n" % (LOCAL, b"no" * 500) in message for message, _ in bounces.messages] == [True]
     assert {name.rpartition("/")[2] for name in store.files()} == {str(held)}
 
 

@@ -80,6 +80,23 @@ def test_what_is_under_way_ends_first_and_goes_only_if_it_must(store: Store, oth
     assert [envelope for _, envelope in other.messages] == [b"F%s\0T%s\0\0" % (SENDER, REMOTE)]
 
 
+@pytest.mark.parametrize("order", ["bounce", "delete", "move"])
+def test_what_is_ordered_is_done_when_the_last_one_under_way_gets_it(
+    store: Store, other: RecordingQueue, tmp_path: Path, order: str
+) -> None:
+    bounces = RecordingQueue(f"{tmp_path}/bounces")
+    with Sender(store.home, environment=bounces.environment) as sender:
+        number = store.put([LOCAL, REMOTE])
+        sender.local.serve(b"Z", b"later\n")
+        command = sender.remote.command()
+        sender.log.wait("delivery", outcome="deferral")
+        assert ctl(store, order, *(["-q", other.path] if order == "move" else []), str(number)).code == 0
+        sender.remote.report(command.slot, b"K", b"ok\n")
+        sender.log.wait("end", msg=str(number))
+        gone(store)
+    assert (len(other.messages), len(bounces.messages)) == (order == "move", order == "bounce")
+
+
 @pytest.mark.parametrize(
     ("code", "text", "what", "stays"),
     [(53, "", "move later", True), (31, "", "move refused, it stays", False), (82, "Dtoo large", "move ref*", False)],
@@ -122,6 +139,22 @@ def test_a_restart_moves_what_was_not_moved_yet(store: Store, other: RecordingQu
         assert not sender.remote.has_command()
         gone(store)
     assert len(other.messages) == 2
+
+
+def test_a_queue_that_hangs_keeps_only_what_it_has_begun(store: Store, tmp_path: Path) -> None:
+    os.mkfifo(f"{tmp_path}/gate")
+    gate = os.open(f"{tmp_path}/gate", os.O_RDWR | os.O_CLOEXEC)
+    hanging = write(f"{tmp_path}/hanging", f"#!/bin/sh\nread line <{tmp_path}/gate\n", 0o755)
+    with Sender(store.home) as sender:
+        numbers = defer_all(store, sender, 5)
+        assert ctl(store, "move", "-q", hanging, *map(str, numbers)).code == 0
+        done = ctl(store, "release", *map(str, numbers)).out
+        assert (done.count(b"  released\n"), done.count(b"  was not held\n")) == (2, 3)
+        assert {sender.local.serve().message for _ in range(2)} == {sender.remote.serve().message for _ in range(2)}
+        sender.log.ends(2)
+        os.unlink(f"{tmp_path}/gate")  # for one that has not come to it yet
+        os.close(gate)
+        sender.kill()
 
 
 def test_a_qmail_that_does_not_run_moves_at_its_next_start(store: Store, other: RecordingQueue) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.dialogs.test_queuectl import waits
 from tests.inject_support import run
-from tests.send_support import LOCAL, SENDER, Sender, Store
+from tests.send_support import LOCAL, SENDER, Sender, Store, senders
 from tests.support import RecordingQueue, bare_home, wait_for, write
 
 Start = Callable[..., Sender]
@@ -31,16 +31,8 @@ def store(home: str) -> Store:
 @pytest.fixture
 def start(home: str) -> Iterator[Start]:
     """Starts a qmail-send that is up when this returns, and ends them all after the test."""
-    running: list[Sender] = []
-
-    def starter(**options: object) -> Sender:
-        sender = Sender(home, **options)  # type: ignore[arg-type]
-        running.append(sender)
-        return sender.wait_started()
-
-    yield starter
-    for sender in running:
-        sender.close()
+    with senders(home) as start:
+        yield start
 
 
 def control(store: Store, **files: str) -> None:

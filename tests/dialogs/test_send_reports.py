@@ -12,7 +12,7 @@ import pytest
 
 from qmailpy.wire.parameters import MessageParameters, Parameters, RecipientParameters
 from tests.queue_support import INTERPRETER, LIBRARY
-from tests.send_support import LOCAL, MESSAGE, REMOTE, SENDER, Sender, Store
+from tests.send_support import LOCAL, MESSAGE, REMOTE, SENDER, Sender, Store, senders
 from tests.support import RecordingQueue, bare_home, wait_for, write
 
 Start = Callable[..., Sender]
@@ -37,16 +37,8 @@ def told(tmp_path: Path) -> RecordingQueue:
 @pytest.fixture
 def start(home: str, told: RecordingQueue) -> Iterator[Start]:
     """Starts a qmail-send that is up when this returns, and ends them all after the test."""
-    running: list[Sender] = []
-
-    def starter(**options: object) -> Sender:
-        sender = Sender(home, **{"environment": told.environment, **options})  # type: ignore[arg-type]
-        running.append(sender)
-        return sender.wait_started()
-
-    yield starter
-    for sender in running:
-        sender.close()
+    with senders(home, environment=told.environment) as start:
+        yield start
 
 
 def control(store: Store, **files: str) -> None:

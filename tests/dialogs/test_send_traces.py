@@ -8,7 +8,7 @@ import pytest
 
 from qmailpy.rules import trace
 from qmailpy.wire.delivery import TRACE
-from tests.send_support import LOCAL, REMOTE, Sender, Store
+from tests.send_support import LOCAL, REMOTE, Sender, Store, senders
 from tests.support import RecordingQueue, bare_home, wait_for, write
 
 Start = Callable[..., Sender]
@@ -29,15 +29,8 @@ def store(home: str) -> Store:
 @pytest.fixture
 def start(home: str) -> Iterator[Start]:
     """Starts a qmail-send that is up when this returns, and ends them all after the test."""
-    running: list[Sender] = []
-
-    def starter(**options: object) -> Sender:
-        running.append(Sender(home, **options))  # type: ignore[arg-type]
-        return running[-1].wait_started()
-
-    yield starter
-    for sender in running:
-        sender.close()
+    with senders(home) as start:
+        yield start
 
 
 def events(sender: Sender, event: str) -> list[dict[str, str]]:

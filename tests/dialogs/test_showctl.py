@@ -145,6 +145,11 @@ def test_the_defaults(home: str) -> None:
         ("helohost", "# me\nmx\n", "SMTP client HELO host name is # me.\nOops! line 1 begins with #, and that is the"),
         ("timeoutconnect", "# s\n9\n", " 60 seconds.\nOops! line 1 does not begin with a digit: the file counts as "),
         ("databytes", "5M\n", " 5 bytes.\nOops! only the digits at the beginning of line 1 count: 5.\n"),
+        ("outgoingfamily", "5\n", "Oops! line 1 is none of 0, 4 and 6, and counts as 0.\n"),
+        ("bounceformat", "mime\n", "Oops! line 1 is neither qsbmf nor dsn.\n"),
+        ("bouncecontent", "whole\n", "Oops! line 1 is neither full nor headers.\n"),
+        ("concurrencydomain", "a:x\n", "Oops! has a line that is not a domain, a colon and a number.\n"),
+        ("holddomains", "!a\n", "Oops! has exceptions only, and nothing that they are from.\n"),
         ("smtproutes", "relay\n", "SMTP route: relay\nOops! line 1 has no colon and is ignored.\n"),
     ],
 )

@@ -250,6 +250,22 @@ def test_commands_may_come_byte_by_byte(spawn: Callable[..., Spawner], home: str
     assert spawner.end() == 0
 
 
+def test_a_new_version_is_not_begun_between_two_commands_that_came_together(
+    spawn: Callable[..., Spawner], home: str
+) -> None:
+    """The first has ended by the time that the second is looked at."""
+    message = queued(home)
+    settings = "from qmailpy.skeletons import renewal; renewal.is_due = lambda *_: True"
+    spawner = spawn(home, "qmail-lspawn", "./Maildir/", settings=settings)
+    spawner.announcement()
+    assert spawner.process.stdin is not None
+    commands = [Command(0, message, b"s@x", b"@x"), Command(1, message, b"s@x", spawner.user.encode() + b"@x")]
+    spawner.process.stdin.write(b"".join(command.encode(NARROW) for command in commands))
+    assert [report.letter for report in spawner.hear(2)] == [b"K", b"K"]
+    spawner.ask(0, b"@x", message)
+    assert [report.letter for report in spawner.hear(3)] == [b"K", b"K", b"K"]
+
+
 def test_a_child_that_floods_its_report_is_cut_short(
     spawn: Callable[..., Spawner], home: str, environment: dict[str, str]
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from qmailpy.wire.parameters import MessageParameters, Parameters, RecipientParameters
 from tests.inject_support import run
-from tests.send_support import LOCAL, MESSAGE, REMOTE, SENDER, Sender, Store
+from tests.send_support import LOCAL, MESSAGE, REMOTE, SENDER, Sender, Store, senders
 from tests.support import RecordingQueue, bare_home, read, wait_for, write
 
 Start = Callable[..., Sender]
@@ -36,16 +36,8 @@ def bounces(tmp_path: Path) -> RecordingQueue:
 @pytest.fixture
 def start(home: str, bounces: RecordingQueue) -> Iterator[Start]:
     """Starts a qmail-send that is up when this returns, and ends them all after the test."""
-    running: list[Sender] = []
-
-    def starter(**options: object) -> Sender:
-        sender = Sender(home, **{"environment": bounces.environment, **options})  # type: ignore[arg-type]
-        running.append(sender)
-        return sender.wait_started()
-
-    yield starter
-    for sender in running:
-        sender.close()
+    with senders(home, environment=bounces.environment) as start:
+        yield start
 
 
 def never(*recipients: int) -> Parameters:

@@ -75,6 +75,10 @@ def test_the_relay_wants_a_login(place: Place, tmp_path: object) -> None:
         assert refused.outcome == "deferral"
         assert "my_login_in_control/smtpauth_was_refused" in refused.text
         assert "535" in refused.text
+        warned = place.log.wait("warning")
+        assert warned.words == (
+            f"the relay 127.0.0.1 port {smarthost.port} refuses our login; its mail waits: mend control/smtpauth"
+        )
         os.unlink(f"{place.home}/control/smtpauth")
         write_login(place, PASSWORD)
         place.send("boss@example.org")

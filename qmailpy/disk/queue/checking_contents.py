@@ -1,5 +1,6 @@
 """What stands in the files of a message: whether it is whole, as far as that can be seen.  For checking_rules.
 
+What may not be read counts as whole: its mode or owner is wrong then, and when that is mended it is read.
 Errors of every call: OSError.
 """
 
@@ -31,6 +32,9 @@ class Channel:
 def channel(folders: Folders, item: Item) -> Channel:
     """Its records, read in pieces."""
     found, rest = Channel(), b""
+    if not _may_be_read(folders, item):
+        found.whole = item.size
+        return found
     for piece in _pieces(folders, item):
         *records, rest = (rest + piece).split(b"\0")
         for record in records:
@@ -43,13 +47,23 @@ def channel(folders: Folders, item: Item) -> Channel:
 
 def is_info(folders: Folders, item: Item) -> bool:
     """Whether it names a sender: what follows him may be wishes of any length."""
+    if not _may_be_read(folders, item):
+        return True
     start = next(_pieces(folders, item), b"")
     return start[:1] == b"F" and b"\0" in start
 
 
 def is_todo(folders: Folders, item: Item) -> bool:
     """Whether it is an envelope."""
-    return decode_todo(b"".join(_pieces(folders, item))) is not None
+    return not _may_be_read(folders, item) or decode_todo(b"".join(_pieces(folders, item))) is not None
+
+
+def _may_be_read(folders: Folders, item: Item) -> bool:
+    try:
+        posix.close(posix.open(item.name, READ, dir_fd=folders.at(item.folder)))
+    except PermissionError:
+        return False
+    return True
 
 
 def _pieces(folders: Folders, item: Item) -> "Iterator[bytes]":

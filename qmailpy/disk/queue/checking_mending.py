@@ -128,6 +128,10 @@ class Mending:
         return descriptor
 
     def _own(self, item: Item) -> None:
+        us = posix.geteuid()
+        if us != 0 and item.uid == us and stat.S_ISREG(item.mode) and not item.mode & stat.S_IRUSR:
+            # root needs none of this, and must not: by its name it would follow a link that somebody has put there
+            posix.chmod(item.name, self._owners.of(item.kind)[1], dir_fd=self._folders.at(item.folder))
         descriptor = self._open(item, READ)
         try:
             self._give(descriptor, *self._owners.of(item.kind))

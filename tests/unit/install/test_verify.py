@@ -147,12 +147,16 @@ def test_control_files_that_do_not_mean_what_they_seem_to_are_noted(home: Instal
         ("smtproutes", b"relay.example.net\n"),
         ("virtualdomains", b"LOCALHOST:joe\n"),
         ("percenthack", b"# fine\n"),
+        ("outgoingfamily", b"5\n"),
+        ("holddomains", b"joe@example.org\n"),
     ):
         overwrite(home.at("control", name), content)
     found = home.check()
     assert found.faults == []
     assert [line.removeprefix(home.at("control/")) for line in found.notes] == [
         "helohost: line 1 begins with #, and that is the value: a file of one line has its comments below it",
+        "holddomains: has a line that is no domain",
+        "outgoingfamily: line 1 is none of 0, 4 and 6, and counts as 0",
         "queuelifetime: only the digits at the beginning of line 1 count: 5",
         "smtproutes: line 1 has no colon and is ignored",
         "virtualdomains: locals has localhost too, and wins",

@@ -309,6 +309,23 @@ def test_a_message_that_can_be_read_only_once_goes_piece_by_piece(place: Place, 
     assert b"".join(content for _, content in chunks) == b"abc\r\n" + b" abc\r\n" * 49_999 + b" end\r\n"
 
 
+def test_a_message_that_can_be_read_only_once_is_not_to_blame_for_a_server_without_bdat(place: Place) -> None:
+    def script(line: Line) -> None:
+        to_recipient(line)
+        hear_chunk(line)
+        line.say(b"500 what?\r\n")
+        line.hear_all()
+
+    reading, writing = os.pipe()
+    os.write(writing, b"Subject: x\n\nx\n")
+    os.close(writing)
+    with Peer(script) as peer, pytest.MonkeyPatch.context() as patch:
+        place.route_to(peer)
+        patch.setattr(os, "open", lambda *_: reading)
+        report = place.deliver()
+    assert report == b"r\0Z127.0.0.1 failed after I sent the message.\nRemote host said: 500 what?\n\0"
+
+
 def write_all(descriptor: int, content: bytes) -> None:
     while content:
         content = content[os.write(descriptor, content) :]

@@ -51,6 +51,10 @@ def place(tmp_path: object) -> Place:
     return Place(str(tmp_path))
 
 
+def test_a_silent_address_costs_two_seconds_at_most() -> None:
+    assert connecting.QUICK <= 2
+
+
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     monkeypatch.setattr(connecting, "QUICK", 0.01)

@@ -79,7 +79,10 @@ def test_an_address_of_ours_that_is_not_ours_keeps_the_mail(place: Place, monkey
     assert b"127.0.0.1 port 2525, from 192.0.2.99 (control/outgoingip), TLS to the name m.example" in texts(
         steps, b"address"
     )
-    text = b"Sorry, mail shall leave from 192.0.2.99 (control), which is no address of this machine. (#4.3.5)"
+    text = (
+        b"Sorry, mail shall leave from 192.0.2.99 (control/outgoingip, source=), which is no address of this machine."
+        b" (#4.3.5)"
+    )
     assert (steps[-1].kind, steps[-1].text) == (b"waits", text)
 
 

@@ -219,6 +219,28 @@ def test_a_server_that_lost_count_never_gets_the_mail_marked_as_delivered(
     assert END not in face.heard
 
 
+CHUNKS = BY_STEP["chunks"]
+HELLO_CHUNKS = (say(GOOD["greeting"]), hear(), say(CHUNKS), hear())
+
+
+@pytest.mark.parametrize(
+    "acts",
+    [
+        pytest.param((*HELLO_CHUNKS, say(OK + OK), hear(), say(OK), hear()), id="one too many to MAIL"),
+        pytest.param((*HELLO_CHUNKS[:2], say(CHUNKS + OK), hear(), say(OK), hear(), say(OK)), id="to EHLO"),
+        pytest.param(
+            (*HELLO_CHUNKS[:2], say(BY_STEP["chunks pipelined"] + OK), hear(), hear(), say(OK), hear(), say(OK)),
+            id="to EHLO, pipelined",
+        ),
+    ],
+)
+def test_who_answers_what_it_was_not_asked_gets_no_chunks(place: Place, acts: tuple[tuple[str, bytes], ...]) -> None:
+    """Its answer to the last recipient would be taken for its answer to the message; to DATA it is none."""
+    said, [face] = one(place, lying(*acts, say(b"552 no\r\n")))
+    assert said == TOO_MANY
+    assert b"BDAT" not in face.heard
+
+
 MAIL = b"MAIL FROM:<from@here.example>"
 MANY = b"".join(b"250-X%d\r\n" % at for at in range(10_000))
 

@@ -134,3 +134,15 @@ def test_who_is_missing_is_told_with_the_reason(place: Place) -> None:
     one = found(place, Dns(4, a=some))
     assert [(exchanger.name, may_come) for exchanger, may_come in one.missing] == [(b"m1", True), (b"m2", False)]
     assert one.doubtful
+
+
+@pytest.mark.parametrize("name", [b"localhost", b"LocalHost."])
+def test_a_relay_on_this_machine_needs_no_dns(place: Place, name: bytes) -> None:
+    async def run() -> Found:
+        equipment = Equipment(place.home)
+        equipment.use_resolver(Dns(a=never, aaaa=never))  # type: ignore[arg-type]
+        equipment.source_for = lambda address: address if address == b"127.0.0.1" else None  # no IPv6 here
+        async with asyncio.timeout(10):
+            return await lookup.of_relay(equipment, name)
+
+    assert [address.ip for address in asyncio.run(run()).addresses] == [b"127.0.0.1", b"::1"]

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import select
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -10,8 +12,10 @@ from qmailpy.remote import pool
 from qmailpy.remote.delivery import deliver
 from qmailpy.remote.equipment import Equipment
 from qmailpy.remote.pool import Pool
+from qmailpy.rules.routes import parse
 from qmailpy.system import net
 from tests.remote_support import Line, Peer, Place, replies
+from tests.support import PATIENCE
 
 TAKEN = b"r\0K127.0.0.1 accepted message.\nRemote host said: 250 taken\n\0"
 ENVELOPE = b"MAIL FROM:<from@here.example>\r\nRCPT TO:<to@there.example>\r\nDATA\r\n"
@@ -41,7 +45,8 @@ def series(place: Place, count: int, between: "Callable[[Equipment], None] | Non
         for number in range(count):
             if number and between is not None:
                 between(equipment)
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # the loop looks who has said something
+                await asyncio.sleep(0)  # and hears it
             descriptor = os.open(place.message, os.O_RDONLY)
             try:
                 recipients = [b"to@there.example"]
@@ -120,6 +125,29 @@ def test_a_connection_that_did_not_stay_silent_is_not_used_again(place: Place, w
         assert series(place, 2) == ([TAKEN] * 2, 2)
 
 
+def test_who_speaks_out_of_turn_while_we_are_silent_is_not_used_again(place: Place) -> None:
+    """One reply too many would be taken for the next command's, and each further one with it."""
+    silent = threading.Event()
+
+    def surprise(line: Line) -> None:
+        silent.wait(PATIENCE)
+        line.say(b"250 by the way\r\n")
+        line.hear_all()
+
+    def between(equipment: Equipment) -> None:
+        assert equipment.pool is not None
+        [[line]] = equipment.pool._waiting.values()
+        assert isinstance(line.face, net.Stream)
+        assert line.face._socket is not None
+        silent.set()
+        assert select.select([line.face._socket], [], [], PATIENCE)[0]
+
+    with Peer(one_message_and(surprise)) as peer:
+        place.route_to(peer)
+        assert series(place, 2, between) == ([TAKEN] * 2, 2)
+    assert peer.heard[0].endswith(b"\r\n.\r\n")
+
+
 def test_a_refused_recipient_ends_the_connection(place: Place) -> None:
     with Peer(replies({"RCPT": b"550 no\r\n"})) as peer:
         place.route_to(peer)
@@ -162,6 +190,39 @@ def test_another_helohost_or_route_means_another_connection(place: Place) -> Non
         reports, made = series(place, 3, rename)
     assert reports == [TAKEN] * 3
     assert made == 2
+
+
+LEVELS = [
+    *("none", "may", "encrypt", "verify", "implicit", "implicit verify=no", "encrypt auth=isp", "encrypt auth=other"),
+    *("implicit auth=isp", "implicit auth=isp verify=no", f"fingerprint fingerprint={'a' * 64}"),
+    f"fingerprint fingerprint={'b' * 64}",
+]
+
+
+def test_no_connection_serves_a_route_that_asks_for_something_else() -> None:
+    """Above all none in clear, or with a server that has proven nothing, one that asks for more."""
+    routes = [parse(f"relay:25 tls={level}".encode()) for level in LEVELS] + [parse(b"relay:587 tls=may")]
+    keys = [pool.key_of(b"192.0.2.7", b"relay", route, b"", b"us") for route in routes]
+    keys += [
+        pool.key_of(b"192.0.2.8", b"relay", routes[0], b"", b"us"),
+        pool.key_of(b"192.0.2.7", b"other", routes[0], b"", b"us"),
+        pool.key_of(b"192.0.2.7", b"relay", routes[0], b"192.0.2.1", b"us"),
+        pool.key_of(b"192.0.2.7", b"relay", routes[0], b"", b"we"),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_warm_connection_in_clear_is_none_where_tls_is_asked_for_now(place: Place) -> None:
+    with Peer(replies()) as peer:
+        place.route_to(peer)
+
+        def between(_: Equipment) -> None:
+            place.control("smtproutes", f":127.0.0.1:{peer.port} tls=encrypt")
+
+        [first, second], made = series(place, 2, between)
+    assert (first, made) == (TAKEN, 2)
+    assert second.startswith(b"ZConnected to 127.0.0.1 but it does not offer TLS, which its route asks for.")
+    assert mails(b"".join(peer.heard)) == 1
 
 
 def test_an_idle_connection_is_closed_politely(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,6 +149,7 @@ def test_a_certificate_that_does_not_match_gets_nothing(
     assert report.startswith(b"ZConnected to 127.0.0.1 but its certificate did not match 127.0.0.1: ")
     assert words in report
     assert report.endswith(b". (#4.7.5)\n\0")
+    assert b".." not in report
     assert b"MAIL" not in heard
     assert b"AUTH" not in heard
 

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from qmailpy.remote import tokens
+from qmailpy.remote.delivery import deliver as delivery
 from qmailpy.remote.equipment import Equipment
 from qmailpy.remote.tokens import Tokens
 from qmailpy.verdict import Die
@@ -131,3 +132,31 @@ def test_a_token_that_is_not_taken_keeps_the_mail(place: Place) -> None:
     assert report.startswith(b"Z")
     assert b"535 5.7.8 not good enough" in report
     assert b"Bearer" not in report
+
+
+def test_after_a_refusal_the_next_delivery_asks_for_a_new_token(place: Place) -> None:
+    server = Server()
+    once = f"{place.path}/once"
+    command = program(place, f"[ -e {once} ] && echo good && exit; : > {once}; echo bad")
+    equipment = Equipment(place.home)
+    use(equipment, command)
+    with Peer(server) as peer:
+        place.control("smtproutes", f":127.0.0.1:{peer.port} tls=none auth=isp sasl=xoauth2")
+        first, second = asyncio.run(two(place, equipment))
+    assert b"535 5.7.8 not good enough" in first
+    assert second.startswith(b"r\0K127.0.0.1 accepted message.")
+    assert [b"good" in words for words in server.words] == [False, True]
+
+
+async def two(place: Place, equipment: Equipment) -> list[bytes]:
+    """Two deliveries, one after the other, as of one worker."""
+    reports = []
+    for _ in range(2):
+        descriptor = os.open(place.message, os.O_RDONLY)
+        try:
+            reports.append(
+                await delivery(place.home, b"there.example", b"a@here.example", [b"b@c.example"], descriptor, equipment)
+            )
+        finally:
+            os.close(descriptor)
+    return reports

@@ -17,6 +17,8 @@ NANO = tracelog.NANO
     [
         (b"new msg 7", None),
         (TAI + b" new msg 7", AT * NANO + 123456789),
+        (b"@ffffffffffffffff075bcd15 new msg 7", None),  # no clock says so, and no kernel knows its local time
+        (b"@0000000000000000075bcd15 new msg 7", None),
         (b"2026-11-21 19:12:27.123456789 new msg 7", AT * NANO + 123456789),  # tai64nlocal, an hour east
         (b"2026-11-21 19:12:27.123456789  new msg 7", AT * NANO + 123456789),  # s6-log T
         (b"2026-11-21_18:12:27.12345 new msg 7", AT * NANO + 123450000),  # svlogd -tt

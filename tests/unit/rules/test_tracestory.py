@@ -2,8 +2,8 @@
 
 import pytest
 
-from qmailpy.rules import trace
-from qmailpy.rules.tracemessage import Query
+from qmailpy.rules import trace, tracestory
+from qmailpy.rules.tracemessage import Early, Query
 from qmailpy.rules.tracestory import MOST_LINES, MOST_STORIES, Tracker
 
 
@@ -142,6 +142,51 @@ def test_lines_of_messages_that_nobody_asked_for_take_bounded_memory() -> None:
     assert len(first.lines) == 1
     assert len(last.lines) == 5
     assert not last.cut
+
+
+def test_messages_and_deliveries_that_never_end_are_no_more_than_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracestory, "MOST_LIVE", 100)
+    for word in ("5", "joe@x"):
+        tracker = Tracker(Query(word.encode()))
+        for number in range(1, 30001):
+            tracker.take(b"", b"new msg %d" % number)
+            tracker.take(b"", b"starting delivery %d: msg %d to local joe@x" % (number, number))
+        assert len(tracker._live) == 100
+        assert len(tracker._order) <= 2100
+        assert len(tracker._deliveries) == 20000
+        assert len(tracker.stories) == (1 if word == "5" else MOST_STORIES)
+
+
+def test_lines_that_come_before_their_message_take_bounded_memory() -> None:
+    early = Early(10000)
+    for at in range(1000):
+        early.keep(("key", b"%d.5" % (at % 50)), (at, b"", b"x" * 500))
+    assert sum(len(text) for key in range(50) for _, _, text in early.take(("key", b"%d.5" % key))) < 10000
+    assert early._held == 0
+    early.keep(("qp", 7), (1, b"", b"x" * 20000), most=0)
+    assert early.take(("qp", 7)) == []
+
+
+def test_long_lines_of_what_is_wanted_take_bounded_memory() -> None:
+    tracker = Tracker(Query(b"@x"), budget=20000)
+    for number in range(1, 101):
+        for line in (*life(number, number, "joe@x", qp=number)[:3], "held msg %d to remote %s" % (number, "x" * 999)):
+            tracker.take(b"", line.encode())
+    assert sum(len(text) for message in tracker.stories for _, _, text in message.lines) < 20000
+    assert tracker.stories[-1].number == 100
+    assert tracker.dropped == 100 - len(tracker.stories)
+
+
+def test_a_chain_of_messages_may_be_long() -> None:
+    chain = [line for number in range(2, 4000) for line in (
+        f"info msg {number}: bytes 1 from <a@b> qp {number} uid 0",
+        f"bounce msg {number} qp {number + 1}",
+    )]  # fmt: skip
+    tracker = Tracker(Query(b"joe@x"))
+    for line in (*chain, "starting delivery 1: msg 2 to local joe@x"):
+        tracker.take(b"", line.encode())
+    assert len(tracker.stories) == MOST_STORIES
+    assert [message.because for message in list(tracker.stories)[-2:]] == [3997, 3998]
 
 
 def test_what_ends_unwanted_is_forgotten() -> None:

@@ -115,7 +115,17 @@ NO_NUMBER = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "sentence"), NONSENSE + NO_NUMBER)
+ODD = [
+    ("virtualdomains", "a.example:b\nexample.com fred\n", b"control/virtualdomains: line 2 has no colon;"),
+    ("virtualdomains", "example.com:fred\r\n", b"control/virtualdomains: line 1 ends with CR, which is part of"),
+    ("percenthack", " blank.example\n", b"control/percenthack: line 1 begins with a blank, which is part of"),
+    ("me", "", b"control/me is empty;"),
+    ("bouncehost", "# who we are\nmx.example\n", b"control/bouncehost: line 1 begins with #, and that is the value"),
+    ("doublebounceto", "\nroot\n", b"control/doublebounceto: only line 1 counts, and it is empty;"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "sentence"), NONSENSE + NO_NUMBER + ODD)
 def test_rereading_what_makes_no_sense_keeps_all_that_was(home: str, name: str, content: str, sentence: bytes) -> None:
     found = controls(home, me="me.example\n", locals="old\n")
     write(f"{home}/control/locals", "new\n")
@@ -136,6 +146,19 @@ def test_what_makes_no_sense_at_the_start_counts_as_missing_aloud(
     assert alert.endswith(b"; it counts as missing")
 
 
+@pytest.mark.parametrize(("name", "content"), [row[:2] for row in ODD])
+def test_what_is_only_odd_is_taken_at_the_start_as_in_qmail(home: str, name: str, content: str) -> None:
+    assert controls(home, **{"me": "me.example\n", name: content}).doubts == []
+
+
+def test_a_list_may_be_empty_and_a_number_may_have_a_unit(home: str) -> None:
+    found = controls(home, me="me.example\n")
+    for name, content in (("locals", ""), ("virtualdomains", "# none\n\n"), ("queuelifetime", "9 seconds\n")):
+        write(f"{home}/control/{name}", content)
+    assert found.reread() == (b"", False)
+    assert (found.lifetime, found.domains.locals) == (9, frozenset())
+
+
 def test_a_number_that_is_none_counts_as_missing_in_silence_as_in_qmail(home: str) -> None:
     found = controls(home, me="me.example\n", queuelifetime="a week\n")
     assert (found.lifetime, found.doubts) == (604800, [])
@@ -144,7 +167,7 @@ def test_a_number_that_is_none_counts_as_missing_in_silence_as_in_qmail(home: st
 EVERY_FILE = [
     *("me", "bouncebudget", "bouncecontent", "bounceformat", "bouncefrom", "bouncehost", "concurrencydomain"),
     *("concurrencylocal", "concurrencyremote", "delaywarning", "doublebouncehost", "doublebounceto", "envnoathost"),
-    *("holddomains", "locals", "localtime", "percenthack", "queuelifetime", "virtualdomains"),
+    *("holddomains", "locals", "localtime", "percenthack", "queuelifetime", "trace", "virtualdomains"),
 ]
 
 

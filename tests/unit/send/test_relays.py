@@ -5,7 +5,8 @@ import pytest
 from qmailpy.disk.home import Home
 from qmailpy.rules import report
 from qmailpy.send import relays
-from qmailpy.send.relays import PAUSE, Relays
+from qmailpy.send.log import Log
+from qmailpy.send.relays import HOUR, PAUSE, Relays
 from qmailpy.send.waiting import Waiting
 from qmailpy.system import clock
 from qmailpy.system.loop import Loop
@@ -22,7 +23,10 @@ class Scene:
         patch.setattr(clock, "monotonic", lambda: self.seconds)
         patch.setattr(clock, "now", lambda: int(self.seconds))
         self.loop, self.waiting = Loop(), Waiting()
-        self.relays = Relays(self.loop, Home(folder.encode()), self.waiting)
+        self.said: list[bytes] = []
+        log = Log(self.loop, -1)
+        patch.setattr(log, "say", self.said.append)
+        self.relays = Relays(self.loop, log, Home(folder.encode()), self.waiting)
 
     def deferred(self, number: int, item: bytes, relay: bytes = b"relay.example") -> None:
         text = report.waits_for_relay(item, relay, 25) if relay else item
@@ -88,6 +92,28 @@ def test_a_relay_that_answers_no_is_not_asked_each_minute(scene: Scene) -> None:
     scene.deferred(1, b"ZConnected to 192.0.2.1 but greeting failed.\n\0")
     scene.accepted(10)  # but not for every message that gets out elsewhere
     assert scene.woken() == []
+
+
+def test_a_refused_login_is_warned_of_once_an_hour_and_anew_after_it_was_taken(scene: Scene) -> None:
+    item = (
+        b"ZConnected to 192.0.2.1 but my login in control/smtpauth was refused; mail waits until one of us mends it.\n"
+        b"Remote host said: 535 5.7.8 no\n\0"
+    )
+    warning = b"warning: the relay relay.example port 25 refuses our login; its mail waits: mend control/smtpauth\n"
+    scene.deferred(1, b"Z192.0.2.1 failed on DATA command.\nRemote host said: 451 " + item[1:])
+    scene.deferred(2, report.NO_CONNECTION)
+    assert scene.said == []
+    for number in (1, 2, 3):
+        scene.deferred(number, item)
+    assert scene.said == [warning]
+    scene.deferred(4, item, b"other\n%.example")
+    assert scene.said[1:] == [warning.replace(b"relay.example", b"other?_.example")]
+    scene.pass_time(HOUR + 1)
+    scene.deferred(1, item)
+    assert scene.said[2:] == [warning]
+    scene.accepted(1)
+    scene.deferred(2, item)
+    assert scene.said[3:] == [warning]
 
 
 def test_mail_that_waits_for_another_reason_is_left_alone(scene: Scene) -> None:

@@ -25,7 +25,13 @@ def test_the_message_the_delivery_and_the_teller_are_our_words() -> None:
 
 @pytest.mark.parametrize(
     ("channel", "by", "shown"),
-    [(0, b"qmail-local", b"qmail-local"), (1, b"qmail-remote", b"qmail-remote"), (0, b"joe", b"qmail-lspawn")],
+    [
+        (0, b"qmail-local", b"qmail-local"),
+        (1, b"qmail-remote", b"qmail-remote"),
+        (0, b"joe", b"qmail-lspawn"),
+        (0, b"qmail-remote", b"qmail-lspawn"),
+        (1, b"qmail-local", b"qmail-rspawn"),
+    ],
 )
 def test_a_spawner_may_speak_for_its_child_and_for_nobody_else(channel: int, by: bytes, shown: bytes) -> None:
     (line,) = heard(trace.encode({"by": by, "event": b"x"}), channel)

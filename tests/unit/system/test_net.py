@@ -193,3 +193,24 @@ def test_what_came_before_a_broken_pipe_is_not_lost() -> None:
 
     with Peer(script) as peer:
         run(work())
+
+
+def test_small_words_for_one_who_never_reads_do_not_pile_up() -> None:
+    async def work() -> None:
+        stream = await net.connect(b"127.0.0.1", peer.port, 5)
+        said = 0
+        while stream.is_quiet():
+            stream.say(b"x" * 50_000)
+            said += 50_000
+            assert said < 100_000_000
+        with pytest.raises(net.ConnectionLost):
+            await stream.send(b"x")
+        stream.close()
+        over.set()
+
+    def script(_: Line) -> None:
+        over.wait(10)
+
+    over = threading.Event()
+    with Peer(script) as peer:
+        run(work())

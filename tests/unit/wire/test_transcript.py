@@ -114,3 +114,21 @@ def test_whatever_is_heard_it_changes_nothing_of_the_dialogue(pieces: list[bytes
         assert speaker.hear(piece) == alone.hear(piece)
         assert speaker.step == alone.step
     assert all(SECRET not in line for _, line in told) or any(SECRET in piece for piece in pieces)
+
+
+def test_what_is_not_shown_any_more_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a line repeats a secret is dear to find out, and others wait: a flood of lines, or a line without end."""
+    looked: list[int] = []
+    masked = Client.masked
+
+    def count(client: Client, text: bytes) -> bytes:
+        looked.append(len(text))
+        return masked(client, text)
+
+    monkeypatch.setattr(Client, "masked", count)
+    speaker, told = overheard(mechanism=b"plain")
+    speaker.hear(b"220-" + b"x" * 30_000 + b"\r\n" + b"220-x\r\n" * 5_000)
+    speaker.hear_during_body(b"\n" * 100_000)
+    assert len(told) == transcript.LINES + 1
+    assert len(looked) <= transcript.LINES + 1
+    assert max(looked[: transcript.LINES]) <= 2 * transcript.LONGEST
