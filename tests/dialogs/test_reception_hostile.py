@@ -80,11 +80,13 @@ class Place:
         return self._servers[-1]
 
     def messages(self) -> list[bytes]:
+        """Those that were taken: a door that dies leaves others in mess/, begun and in no todo/."""
         found = []
         for folder, _, names in os.walk(f"{self.home}/queue/mess"):
             for name in names:
-                with open(f"{folder}/{name}", "rb") as file:
-                    found.append(file.read())
+                if os.path.exists(f"{self.home}/queue/todo/{name}"):
+                    with open(f"{folder}/{name}", "rb") as file:
+                        found.append(file.read())
         return found
 
     def close(self) -> None:
