@@ -181,7 +181,7 @@ def test_a_message_that_qmail_send_has_not_seen_is_listed_with_its_envelope(plac
 def test_without_the_door_a_user_is_told_whom_he_misses(place: Place) -> None:
     done = call(place, as_uid(STRANGER), place.program("mailq"))
     assert done.returncode == 111
-    assert done.stderr.startswith(b"mailq: fatal: the queue is not yours to read, and qmail-queued, which reads it for you, ")
+    assert done.stderr.startswith(b"mailq: fatal: the queue is not yours to read, and qmail-queued, which ")
     assert call(place, as_uid(STRANGER), place.program("sendmail"), "-bp").returncode == 75
     done = call(place, [], place.program("mailq"))
     assert (done.returncode, done.stdout) == (0, b"")
@@ -212,4 +212,4 @@ def test_q_tries_ones_own_messages_now_and_roots_all(place: Place) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     done = call(place, as_uid(OTHER), place.program("sendmail"), "-q")
     assert done.returncode == 75
-    assert done.stderr.startswith(b"sendmail: fatal: the queue is not yours to read, and qmail-queued, which reads it for you, ")
+    assert done.stderr.startswith(b"sendmail: fatal: the queue is not yours to read, and qmail-queued, which ")
