@@ -113,6 +113,20 @@ def smtp_sink(folder: str, address: str, port: int = 25, *options: str) -> Itera
         yield Sink(folder, process.pid)
 
 
+POSTFIX_SERVICES = """
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+anvil unix - - n - 1 anvil
+smtp unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+"""  # of master.cf, for mail that goes on to another host
+
+
 def make_spool(path: str) -> None:
     """Postfix's queue, as its own set-up makes it."""
     os.makedirs(f"{path}/pid")

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from tests.neighbours import Sink, is_answered, make_spool, needs, smtp_sink, started
+from tests.neighbours import POSTFIX_SERVICES, Sink, is_answered, make_spool, needs, smtp_sink, started
 from tests.support import PATH, read, wait_for, write
 from tests.tls_support import Server
 
@@ -44,15 +44,6 @@ MASTER = """
 198.51.100.25:465 inet n - n - - smtpd
   -o smtpd_tls_wrappermode=yes
 postlog unix-dgram n - n - 1 postlogd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-anvil unix - - n - 1 anvil
-smtp unix - - n - - smtp
-error unix - - n - - error
 tlsmgr unix - - n 1000? 1 tlsmgr
 """
 DOVECOT = """
@@ -85,7 +76,7 @@ def provider(server: Server, password: str, mechanisms: str = "plain login") -> 
     write("/run/auth/passwd", f"joe:{{PLAIN}}{password}::::::\n")
     write("/run/auth/dovecot.conf", DOVECOT.format(mechanisms=mechanisms))
     write("/etc/postfix/main.cf", POSTFIX.format(certificate=server.certificate, key=server.key))
-    write("/etc/postfix/master.cf", MASTER)
+    write("/etc/postfix/master.cf", MASTER + POSTFIX_SERVICES)
     for name in ("main.cf", "master.cf"):  # Postfix waits two seconds for a file that may still be being written
         os.utime(f"/etc/postfix/{name}", (1, 1))
     make_spool("/var/spool/postfix")

@@ -287,16 +287,16 @@ def clean_for(sender: Sender, store: Store) -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def senders(home: str, **usual: object) -> Iterator[Callable[..., Sender]]:
-    """What starts a qmail-send and waits until it is up; at the end of the block they all end.
+def senders(home: str, *, waits: bool = True, **usual: object) -> Iterator[Callable[..., Sender]]:
+    """What starts a qmail-send; at the end of the block they all end.
 
-    usual: words for Sender, where a start says nothing else.
+    waits: until it is up; usual: words for Sender, where a start says nothing else.
     """
     with contextlib.ExitStack() as running:
 
         def start(**options: object) -> Sender:
             sender = Sender(home, **{**usual, **options})  # type: ignore[arg-type]
             running.callback(sender.close)
-            return sender.wait_started()
+            return sender.wait_started() if waits else sender
 
         yield start

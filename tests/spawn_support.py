@@ -1,8 +1,10 @@
 """For tests of the spawners: qmail-lspawn and qmail-rspawn with the test in qmail-send's place at their pipes."""
 
+import contextlib
 import os
 import select
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from qmailpy.wire.delivery import NARROW, WIDE, Command, Report, ReportReader
@@ -105,3 +107,16 @@ def new_home(folder: Path) -> str:
     for name in ("tmp", "new", "cur"):
         os.makedirs(f"{home}/home/Maildir/{name}")
     return home
+
+
+@contextlib.contextmanager
+def spawners() -> Iterator[Callable[..., Spawner]]:
+    """What starts a spawner; at the end of the block they are all killed."""
+    with contextlib.ExitStack() as running:
+
+        def start(*words: str, **extra: str) -> Spawner:
+            spawner = Spawner(*words, **extra)
+            running.callback(spawner.kill)
+            return spawner
+
+        yield start

@@ -12,6 +12,7 @@ from functools import partial
 from qmailpy.disk.home import Home
 from qmailpy.disk.layout import TCPTO6_SIZE, TCPTO_SIZE
 from qmailpy.disk.queue.paths import Paths
+from qmailpy.system import descriptors
 from qmailpy.verdict import TEMP, Die, words
 
 TYPE_CHECKING = False
@@ -33,16 +34,7 @@ def look(home: Home, address: int = V4) -> bytes:
     half written can do is one attempt more or less.
     """
     name, size = _FILES[address]
-    try:
-        descriptor = posix.open(Paths(home).lock(name), posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return posix.read(descriptor, size)
-    except OSError:
-        return b""
-    finally:
-        posix.close(descriptor)
+    return descriptors.beginning(Paths(home).lock(name), size)
 
 
 def amend(home: Home, decide: "Callable[[bytes], tuple[int, bytes] | None]", address: int = V4) -> None:

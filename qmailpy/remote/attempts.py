@@ -89,7 +89,7 @@ async def by_route(equipment: Equipment, settings: Settings, route: routes.Route
 
 def _final(route: routes.Route, client: smtp.Client, item: bytes) -> bytes:
     """The message's item, with what it means here."""
-    if client.knows_no_chunks:  # and the message came by a pipe, or it had gone by DATA: it is not what is wrong
+    if client.knows_no_chunks:  # and the message came by a pipe, so that DATA was not tried: it is not what is wrong
         return report.for_now(item)
     if item != report.UNREADABLE and (client.step != smtp.DONE or client.failed_at in report.BEFORE_MAIL):
         return _for_relay(route, item)
@@ -202,8 +202,6 @@ async def _dialogue(
     finally:
         if equipment.pool is not None:
             equipment.pool.ends(line)
-        if lasting is None:
-            await line.face.closed()
     if lasting is not None and equipment.pool is not None:
         line.face, line.standing = lasting, client.standing
         equipment.pool.keep(line)

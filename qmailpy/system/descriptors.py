@@ -81,6 +81,20 @@ def read_whole(descriptor: int, limit: int) -> bytes:
     return content
 
 
+def beginning(path: bytes, size: int) -> bytes:
+    """The first bytes of a file; empty where it cannot be read.  size: at most so many."""
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return posix.read(descriptor, size)
+    except OSError:
+        return b""
+    finally:
+        posix.close(descriptor)
+
+
 def is_at_end(descriptor: int) -> bool:
     """Whether nobody can write here any more; what somebody wrote is forgotten.  descriptor: ready to be read."""
     try:

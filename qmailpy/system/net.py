@@ -223,9 +223,6 @@ class Stream:
         self.say(last)
         self._end()
 
-    async def closed(self) -> None:
-        """After close(): the descriptor is given back, as it is at once."""
-
 
 def _wake(waiting: "asyncio.Future[None] | None") -> None:
     if waiting is not None and not waiting.done():

@@ -160,10 +160,6 @@ class TlsStream:
             pass
         self._below.close(self._outgoing.read())
 
-    async def closed(self) -> None:
-        """After close(): come back when the descriptor is given back."""
-        await self._below.closed()
-
 
 def _printable(text: str) -> bytes:
     """OpenSSL's words, which may hold a part of the peer's certificate."""

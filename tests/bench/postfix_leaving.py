@@ -11,7 +11,7 @@ import time
 
 from tests import namespaces
 from tests.bench import leaving
-from tests.neighbours import is_answered, make_spool, started
+from tests.neighbours import POSTFIX_SERVICES, is_answered, make_spool, started
 from tests.support import PATH, free_port, wait_for, write
 
 LEAVING = ("qmgr", "smtp", "scache", "trivial-rewrite")
@@ -35,17 +35,7 @@ max_use = 1000000
 """
 _MASTER_CF = """
 127.0.0.1:{port} inet n - n - - smtpd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-anvil unix - - n - 1 anvil
-smtp unix - - n - - smtp
 relay unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
 scache unix - - n - 1 scache
 """
 
@@ -62,7 +52,7 @@ def run(scratch: str, folder: str, count: int) -> None:
     shutil.chown(data, "postfix")
     make_spool(spool)
     write("/etc/postfix/main.cf", _MAIN_CF.format(spool=spool, data=data, sink=sink))
-    write("/etc/postfix/master.cf", _MASTER_CF.format(port=port))
+    write("/etc/postfix/master.cf", _MASTER_CF.format(port=port) + POSTFIX_SERVICES)
     words, environment = [_MASTER, "-d"], {"PATH": PATH, "MAIL_CONFIG": "/etc/postfix"}
     with leaving.sink(sink), started(words, env=environment) as master:
         wait_for(lambda: is_answered("127.0.0.1", port), "postfix")

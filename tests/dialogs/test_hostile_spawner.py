@@ -11,7 +11,7 @@ import pytest
 
 from tests.hostile_support import STEPS
 from tests.remote_support import GOOD, Line, Peer, Script, replies
-from tests.spawn_support import Spawner, new_home, queued
+from tests.spawn_support import Spawner, new_home, queued, spawners
 from tests.support import PATIENCE, is_running, read, wait_for, write
 
 KILOBYTES_MORE = 3000  # that a hostile server may cost: pieces of 256 kB on their way, and what is made of them
@@ -28,15 +28,8 @@ def home(tmp_path: Path) -> str:
 
 @pytest.fixture
 def spawn() -> Iterator[Callable[..., Spawner]]:
-    started: list[Spawner] = []
-
-    def start(*words: str, **extra: str) -> Spawner:
-        started.append(Spawner(*words, **extra))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.kill()
+    with spawners() as start:
+        yield start
 
 
 def route(home: str, **peers: Peer) -> None:

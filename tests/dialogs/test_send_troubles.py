@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qmailpy.disk.queue.entering import pull_trigger
-from tests.send_support import LOCAL, REMOTE, SENDER, Sender, Store
+from tests.send_support import LOCAL, REMOTE, SENDER, Sender, Store, senders
 from tests.support import RecordingQueue, bare_home, wait_for, write
 
 Start = Callable[..., Sender]
@@ -27,16 +27,8 @@ def store(home: str) -> Store:
 @pytest.fixture
 def start(home: str) -> Iterator[Start]:
     """Starts a qmail-send, and ends them all after the test."""
-    running: list[Sender] = []
-
-    def starter(**options: object) -> Sender:
-        sender = Sender(home, **options)  # type: ignore[arg-type]
-        running.append(sender)
-        return sender
-
-    yield starter
-    for sender in running:
-        sender.close()
+    with senders(home, waits=False) as start:
+        yield start
 
 
 def path(store: Store, name: str, number: int) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from qmailpy.wire.delivery import NARROW, Command
 from tests.remote_support import Line, Peer, replies
-from tests.spawn_support import MESSAGE, Spawner, new_home, queued
+from tests.spawn_support import MESSAGE, Spawner, new_home, queued, spawners
 from tests.support import NOBODY, PATIENCE, is_running, read, wait_for, wait_for_files, write
 
 
@@ -27,15 +27,8 @@ def home(tmp_path: Path) -> str:
 
 @pytest.fixture
 def spawn() -> Iterator[Callable[..., Spawner]]:
-    started: list[Spawner] = []
-
-    def start(*words: str, **extra: str) -> Spawner:
-        started.append(Spawner(*words, **extra))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.kill()
+    with spawners() as start:
+        yield start
 
 
 def test_lspawn_announces_its_limit_and_leaves_at_the_end_of_commands(spawn: Callable[..., Spawner], home: str) -> None:

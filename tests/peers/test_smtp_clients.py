@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.neighbours import is_answered, make_spool, needs, started
+from tests.neighbours import POSTFIX_SERVICES, is_answered, make_spool, needs, started
 from tests.smtp_service import NAME, Service
 from tests.support import PATH, PATIENCE, free_port, read, wait_for, write
 from tests.tls_support import Authority
@@ -163,16 +163,6 @@ smtp_host_lookup = native
 RELAY_MASTER = """
 127.0.0.1:{port} inet n - n - - smtpd
 postlog unix-dgram n - n - 1 postlogd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-anvil unix - - n - 1 anvil
-smtp unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
 tlsmgr unix - - n 1000? 1 tlsmgr
 """
 
@@ -187,7 +177,7 @@ def test_postfix_relays_to_us_by_tls(service: Service, authority: Authority) -> 
     os.chmod(os.path.dirname(authority.folder), 0o711)
     with service.listening() as port:
         write("/etc/postfix/main.cf", RELAY.format(port=port, authority=authority.certificate, name=NAME))
-        write("/etc/postfix/master.cf", RELAY_MASTER.format(port=ours))
+        write("/etc/postfix/master.cf", RELAY_MASTER.format(port=ours) + POSTFIX_SERVICES)
         for name in ("main.cf", "master.cf"):  # Postfix waits two seconds for a file that may still be being written
             os.utime(f"/etc/postfix/{name}", (1, 1))
         with started(["/usr/lib/postfix/sbin/master", "-d"], env={"PATH": PATH, "MAIL_CONFIG": "/etc/postfix"}):

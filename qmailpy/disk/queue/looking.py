@@ -3,6 +3,7 @@
 import posix
 
 from qmailpy.disk.queue.paths import Paths
+from qmailpy.system import descriptors
 
 
 def written(paths: Paths, number: int) -> int:
@@ -15,13 +16,4 @@ def written(paths: Paths, number: int) -> int:
 
 def beginning(paths: Paths, number: int, size: int) -> bytes:
     """The first bytes of mess/N; empty where it is gone."""
-    try:
-        descriptor = posix.open(paths.mess(number), posix.O_RDONLY | posix.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return posix.read(descriptor, size)
-    except OSError:
-        return b""
-    finally:
-        posix.close(descriptor)
+    return descriptors.beginning(paths.mess(number), size)

@@ -57,7 +57,6 @@ def test_what_a_peer_said_before_it_went_is_heard() -> None:
         with pytest.raises(net.ConnectionLost):
             await stream.send(b"hello?")
         stream.close(b"bye")
-        await stream.closed()
 
     with Peer(lambda line: line.say(b"last words")) as peer:
         run(work())
@@ -75,7 +74,6 @@ def test_a_flood_waits_in_the_kernel_not_in_our_memory() -> None:
             assert len(taken) <= net.ROOM * 2
             heard += len(taken)
         stream.close()
-        await stream.closed()
 
     with Peer(lambda line: line.say(b"x" * size)) as peer:
         run(work())
@@ -85,7 +83,6 @@ def test_last_words_are_said_and_the_connection_closed() -> None:
     async def work() -> None:
         stream = await net.connect(b"127.0.0.1", peer.port, 5)
         stream.close(b"QUIT\r\n")
-        await stream.closed()
 
     with Peer(Line.hear_all) as peer:
         run(work())
@@ -111,7 +108,6 @@ def test_ipv6_is_called_too() -> None:
         stream = await net.connect(b"::1", peer.port, 5)
         assert await stream.receive() == b"hi"
         stream.close()
-        await stream.closed()
 
     with Peer(lambda line: line.say(b"hi"), socket.AF_INET6) as peer:
         run(work())
